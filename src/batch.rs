@@ -1,0 +1,262 @@
+//! Messages taken together.
+
+use crate::delivery::Delivery;
+use crate::envelope::Envelope;
+use crate::error::{SettleError, SettleErrorKind};
+use crate::hub::Hub;
+use crate::message::{Headers, MessageId};
+use crate::ring::{Load, Run, Split};
+use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// Up to so many messages as were asked for, under one claim: [`ack_all`](Self::ack_all) settles them with one
+/// compare-and-swap. Iterate by value to settle them one by one; what is dropped unsettled has failed.
+///
+/// ```
+/// use redeliver::{Immediate, Queue};
+///
+/// let queue = Queue::builder("mail").retry(Immediate).open()?;
+/// queue.producer().send_batch(["a", "b", "c"])?;
+/// let consumer = queue.consumer();
+///
+/// let batch = consumer.recv_batch(2)?;
+/// assert_eq!(batch.iter().map(|item| *item.message()).collect::<Vec<_>>(), ["a", "b"]);
+/// batch.nack_all("the database is away").unwrap();
+///
+/// let batch = consumer.recv_batch(10)?; // all three: redeliveries first
+/// assert_eq!(batch.len(), 3);
+/// batch.ack_all().unwrap();
+/// assert_eq!(queue.stats().acked, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a batch that is dropped has failed"]
+pub struct Batch<T: Send + Sync + 'static> {
+    run: Option<Run<Hub<T>>>,
+    /// What was not under the run's claim: redeliveries, and what lay behind a gap.
+    singles: Vec<Delivery<T>>,
+}
+
+impl<T: Send + Sync + 'static> Batch<T> {
+    pub(crate) fn new(run: Option<Run<Hub<T>>>, singles: Vec<Delivery<T>>) -> Self {
+        Batch { run, singles }
+    }
+
+    /// How many messages there are: at least one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.run.as_ref().map_or(0, Run::len) + self.singles.len()
+    }
+
+    /// Never true of a batch that was received.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Looks at the messages without settling them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchItem<'_, T>> {
+        (0..self.len()).map(|index| BatchItem { batch: self, index })
+    }
+
+    fn run_len(&self) -> usize {
+        self.run.as_ref().map_or(0, Run::len)
+    }
+
+    /// Done with all of them.
+    ///
+    /// # Errors
+    /// One [`SettleError`] for each message whose lease was lost; the others are settled.
+    pub fn ack_all(mut self) -> Result<(), Vec<SettleError<T>>> {
+        let mut failed = Vec::new();
+        if let Some(run) = self.run.take()
+            && let Err(run) = run.ack_all()
+        {
+            failed.extend(run.split().map(Delivery::hot).map(stale));
+        }
+        failed.extend(std::mem::take(&mut self.singles).into_iter().filter_map(|delivery| delivery.ack().err()));
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+
+    /// All of them failed, for the same reason; the policy decides for each.
+    ///
+    /// # Errors
+    /// One [`SettleError`] for each message whose lease was lost; the others are settled.
+    pub fn nack_all(self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Result<(), Vec<SettleError<T>>> {
+        let reason = SharedReason(Arc::from(reason.into()));
+        let failed: Vec<_> = self.into_iter().filter_map(|delivery| delivery.nack(reason.clone()).err()).collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+}
+
+fn stale<T: Send + Sync>(delivery: Delivery<T>) -> SettleError<T> {
+    SettleError { kind: SettleErrorKind::StaleLease, delivery }
+}
+
+/// One reason for many messages. A policy that asks for the error's type finds it as the source.
+#[derive(Debug, Clone)]
+struct SharedReason(Arc<dyn Error + Send + Sync>);
+
+impl fmt::Display for SharedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for SharedReason {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Batch<T> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            run.split().map(Delivery::hot).for_each(drop);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> IntoIterator for Batch<T> {
+    type Item = Delivery<T>;
+    type IntoIter = BatchIntoIter<T>;
+
+    fn into_iter(mut self) -> BatchIntoIter<T> {
+        let run = self.run.take().map(Run::split);
+        BatchIntoIter { run, singles: std::mem::take(&mut self.singles).into_iter() }
+    }
+}
+
+/// The deliveries of a batch, one by one. Those that are left in it when it is dropped have failed.
+pub struct BatchIntoIter<T: Send + Sync + 'static> {
+    run: Option<Split<Hub<T>>>,
+    singles: std::vec::IntoIter<Delivery<T>>,
+}
+
+impl<T: Send + Sync + 'static> Iterator for BatchIntoIter<T> {
+    type Item = Delivery<T>;
+
+    fn next(&mut self) -> Option<Delivery<T>> {
+        let tenancy = self.run.as_mut().and_then(Iterator::next);
+        tenancy.map(Delivery::hot).or_else(|| self.singles.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.run.as_ref().map_or(0, ExactSizeIterator::len) + self.singles.len();
+        (left, Some(left))
+    }
+}
+
+impl<T: Send + Sync + 'static> ExactSizeIterator for BatchIntoIter<T> {}
+
+impl<T: Send + Sync + 'static> Drop for BatchIntoIter<T> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for BatchIntoIter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchIntoIter").field("left", &self.len()).finish()
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for Batch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("len", &self.len()).finish()
+    }
+}
+
+/// A message of a batch, to look at. See [`Batch::iter`].
+pub struct BatchItem<'a, T: Send + Sync + 'static> {
+    batch: &'a Batch<T>,
+    index: usize,
+}
+
+impl<T: Send + Sync + 'static> Clone for BatchItem<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for BatchItem<'_, T> {}
+
+impl<'a, T: Send + Sync + 'static> BatchItem<'a, T> {
+    /// Where it is: in the run (with its index there), or a delivery of its own.
+    fn place(&self) -> Result<(&'a Run<Hub<T>>, usize), &'a Delivery<T>> {
+        match (&self.batch.run, self.index.checked_sub(self.batch.run_len())) {
+            (Some(run), None) => Ok((run, self.index)),
+            (_, index) => Err(&self.batch.singles[index.unwrap_or(self.index)]),
+        }
+    }
+
+    fn envelope(&self) -> Option<&'a Envelope<T>> {
+        let (run, index) = self.place().ok()?;
+        match run.peek(index) {
+            Load::Plain(_) => None,
+            Load::Boxed(envelope) => Some(envelope),
+        }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &'a T {
+        match self.place() {
+            Ok((run, index)) => match run.peek(index) {
+                Load::Plain(message) => message,
+                Load::Boxed(envelope) => envelope.message(),
+            },
+            Err(delivery) => delivery.message(),
+        }
+    }
+
+    /// As [`Delivery::id`].
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        match (self.place(), self.envelope()) {
+            (_, Some(envelope)) => envelope.id,
+            (Ok((run, index)), None) => run.shared().side.id_at(run.pos(index)),
+            (Err(delivery), None) => delivery.id(),
+        }
+    }
+
+    /// As [`Delivery::attempt`].
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.place().map_or_else(Delivery::attempt, |_| 1)
+    }
+
+    /// As [`Delivery::key`].
+    #[must_use]
+    pub fn key(&self) -> Option<&'a str> {
+        match self.place() {
+            Ok(_) => self.envelope()?.key.as_deref(),
+            Err(delivery) => delivery.key(),
+        }
+    }
+
+    /// As [`Delivery::headers`].
+    #[must_use]
+    pub fn headers(&self) -> &'a Headers {
+        static NONE: Headers = Headers::new();
+        match self.place() {
+            Ok(_) => self.envelope().map_or(&NONE, |envelope| &envelope.headers),
+            Err(delivery) => delivery.headers(),
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Deref for BatchItem<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.message()
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for BatchItem<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchItem").field("id", &self.id()).field("attempt", &self.attempt()).finish_non_exhaustive()
+    }
+}

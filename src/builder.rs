@@ -1,0 +1,183 @@
+//! Settings of a queue, checked when it is opened.
+
+use crate::chance::fresh_seed;
+use crate::clock::{Clock, SystemClock};
+use crate::error::OpenError;
+use crate::hub::{self, Policy, Settings};
+use crate::queue::Queue;
+use crate::retry::{Exponential, Jitter, Promise, RetryPolicy};
+use crate::ring::SEATS_MAX;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of a queue. Nothing is checked or allocated before [`open`](Self::open).
+///
+/// | setting | default |
+/// |---|---|
+/// | `capacity` | 4,096 messages ready or in flight |
+/// | `retry` | exponential from 1 s to 5 min with full jitter, 16 deliveries in all |
+/// | `resend` | as Kafka's producer: 100 ms doubling to 1 s, ± 20 %, for 2 minutes |
+/// | `resend_capacity` | 65,536 unsent messages |
+/// | `lease` | 30 s |
+/// | `max_deliveries` | 1,000 |
+/// | `dead_letter_capacity` | 1,000,000 dead letters |
+/// | `clock` | [`SystemClock`] |
+/// | `seed` | a fresh one for each queue |
+#[must_use = "nothing is opened before `open`"]
+pub struct QueueBuilder<T: Send + Sync + 'static> {
+    settings: Settings,
+    of: PhantomData<fn(T)>,
+}
+
+const CAPACITY: usize = 4096;
+const RESEND_CAPACITY: usize = 65_536;
+const DEAD_LETTER_CAPACITY: usize = 1_000_000;
+const LEASE: Duration = Duration::from_secs(30);
+const MAX_DELIVERIES: u32 = 1000;
+
+impl<T: Send + Sync + 'static> QueueBuilder<T> {
+    pub(crate) fn new(name: String) -> Self {
+        let retry = Exponential::new(Duration::from_secs(1)).max_delay(Duration::from_secs(300)).jitter(Jitter::Full);
+        let settings = Settings {
+            name: name.into(),
+            capacity: CAPACITY,
+            retry: policy(retry),
+            resend: policy(Exponential::kafka_producer()),
+            resend_capacity: RESEND_CAPACITY,
+            lease: LEASE,
+            max_deliveries: MAX_DELIVERIES,
+            dead_letter_capacity: DEAD_LETTER_CAPACITY,
+            clock: Arc::new(SystemClock),
+            seed: 0,
+        };
+        QueueBuilder { settings, of: PhantomData }
+    }
+
+    /// How many messages may be ready or in flight at once. A send beyond that waits, or says `Full`. What falls due again
+    /// enters even then, and sends wait until it has left. A handle that lost its lease keeps its seat until it is dropped.
+    pub fn capacity(mut self, messages: usize) -> Self {
+        self.settings.capacity = messages;
+        self
+    }
+
+    /// When, and how often, a message is handed over again whose delivery failed.
+    pub fn retry(mut self, rules: impl RetryPolicy) -> Self {
+        self.settings.retry = policy(rules);
+        self
+    }
+
+    /// When, and how often, a submitted message is sent again that found no room.
+    pub fn resend(mut self, rules: impl RetryPolicy) -> Self {
+        self.settings.resend = policy(rules);
+        self
+    }
+
+    /// How many submitted messages may wait for their next send. With 0 a [`submit`](crate::Producer::submit) fails at once
+    /// where a [`try_send`](crate::Producer::try_send) would.
+    pub fn resend_capacity(mut self, messages: usize) -> Self {
+        self.settings.resend_capacity = messages;
+        self
+    }
+
+    /// How long a delivery may be held. It ends never early, and at most 1/64 of itself (and ten milliseconds) late.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// The last word over any policy: after so many deliveries a message is a dead letter. `u32::MAX` lifts it.
+    ///
+    /// ```
+    /// use redeliver::{Fixed, OpenError, Queue};
+    /// use std::time::Duration;
+    ///
+    /// let endless = Fixed::new(Duration::from_secs(1)).forever();
+    /// let refused = Queue::<()>::builder("mail").retry(endless.clone()).open();
+    /// assert!(matches!(refused, Err(OpenError::Promise { .. }))); // a thousand deliveries are not for ever
+    /// Queue::<()>::builder("mail").retry(endless).max_deliveries(u32::MAX).open()?;
+    /// # Ok::<(), OpenError>(())
+    /// ```
+    pub fn max_deliveries(mut self, deliveries: u32) -> Self {
+        self.settings.max_deliveries = deliveries;
+        self
+    }
+
+    /// How many dead letters are kept. One too many waits for room (`parked`), and is told of; none is ever dropped.
+    pub fn dead_letter_capacity(mut self, letters: usize) -> Self {
+        self.settings.dead_letter_capacity = letters;
+        self
+    }
+
+    /// Where the time comes from.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where chance comes from: the same seed, messages and failures give the same jitter and the same ids.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = seed;
+        self
+    }
+
+    /// Opens the queue.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the setting, what is wrong with it and what to do.
+    pub fn open(mut self) -> Result<Queue<T>, OpenError> {
+        let settings = &mut self.settings;
+        check(settings)?;
+        if settings.seed == 0 {
+            settings.seed = fresh_seed();
+        }
+        let asked = settings.capacity;
+        let door = hub::open(self.settings)
+            .ok_or(OpenError::OutOfMemory { asked, bytes: asked.saturating_mul(size_of::<T>().max(8) + 16) })?;
+        Ok(Queue::new(door))
+    }
+}
+
+fn policy(rules: impl RetryPolicy) -> Policy {
+    let name = crate::panics::catch(|| rules.name().into_owned()).unwrap_or_else(|_| "a policy whose name panicked".into());
+    Policy { rules: Arc::new(rules), name: name.into() }
+}
+
+fn check(settings: &Settings) -> Result<(), OpenError> {
+    if !(1..=SEATS_MAX).contains(&settings.capacity) {
+        return Err(OpenError::Capacity { asked: settings.capacity, max: SEATS_MAX });
+    }
+    if settings.lease < Duration::from_millis(1) {
+        return Err(OpenError::Lease { asked: settings.lease });
+    }
+    if settings.max_deliveries == 0 {
+        return Err(OpenError::MaxDeliveries);
+    }
+    if settings.dead_letter_capacity == 0 {
+        return Err(OpenError::DeadLetterCapacity);
+    }
+    for (verb, policy) in [("retry", &settings.retry), ("resend", &settings.resend)] {
+        policy.rules.check().map_err(|error| OpenError::Policy { verb, error })?;
+    }
+    let promised = match settings.retry.rules.promise() {
+        Promise::Deliveries(deliveries) => deliveries,
+        Promise::Forever => u32::MAX,
+        _ => 0,
+    };
+    if promised > settings.max_deliveries {
+        return Err(OpenError::Promise { promised, max: settings.max_deliveries });
+    }
+    Ok(())
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for QueueBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueBuilder")
+            .field("name", &self.settings.name)
+            .field("capacity", &self.settings.capacity)
+            .field("retry", &self.settings.retry.name)
+            .field("resend", &self.settings.resend.name)
+            .finish_non_exhaustive()
+    }
+}

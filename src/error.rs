@@ -1,0 +1,265 @@
+//! One error per verb. Those that could not take a message give it back; none prints a payload, so none needs anything of
+//! the message's type.
+
+use crate::delivery::Delivery;
+use crate::message::MessageId;
+use crate::retry::PolicyError;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a message was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendErrorKind {
+    /// The queue is full; for a [`submit`](crate::Producer::submit): the resend ledger is full too.
+    Full,
+    /// The queue is closed.
+    Closed,
+    /// There was no room within the time allowed.
+    Timeout,
+}
+
+impl fmt::Display for SendErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendErrorKind::Full => "the queue is full",
+            SendErrorKind::Closed => "the queue is closed",
+            SendErrorKind::Timeout => "the queue stayed full for the time allowed",
+        })
+    }
+}
+
+/// A send that failed, with the message in it.
+///
+/// ```
+/// use redeliver::{Queue, SendErrorKind};
+///
+/// let queue = Queue::in_memory("mail");
+/// queue.close();
+/// let error = queue.producer().send("hello").unwrap_err();
+/// assert_eq!(error.kind, SendErrorKind::Closed);
+/// assert_eq!(error.into_inner(), "hello"); // not lost
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct SendError<T> {
+    /// What went wrong.
+    pub kind: SendErrorKind,
+    /// The message that was not sent.
+    pub message: T,
+}
+
+impl<T> SendError<T> {
+    /// The message that was not sent.
+    pub fn into_inner(self) -> T {
+        self.message
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message not sent: {}", self.kind)
+    }
+}
+
+impl<T> Error for SendError<T> {}
+
+/// A batch of which only the first messages were sent.
+///
+/// ```
+/// use redeliver::Queue;
+///
+/// let queue = Queue::in_memory("mail");
+/// queue.close();
+/// let error = queue.producer().send_batch(["a", "b"]).unwrap_err();
+/// assert!(error.sent.is_empty());
+/// assert_eq!(error.unsent, ["a", "b"]); // in their order
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct BatchError<T> {
+    /// The ids of the messages that were sent: a prefix of the batch.
+    pub sent: Vec<MessageId>,
+    /// Why the next one was not.
+    pub kind: SendErrorKind,
+    /// The messages that were not sent, in order.
+    pub unsent: Vec<T>,
+}
+
+impl<T> fmt::Debug for BatchError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchError")
+            .field("sent", &self.sent.len())
+            .field("kind", &self.kind)
+            .field("unsent", &self.unsent.len())
+            .finish()
+    }
+}
+
+impl<T> fmt::Display for BatchError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} messages sent, {} not sent: {}", self.sent.len(), self.unsent.len(), self.kind)
+    }
+}
+
+impl<T> Error for BatchError<T> {}
+
+/// Nothing will be received any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The queue is closed, and every message of it is settled.
+    #[error("the queue is closed and every message of it is settled")]
+    Closed,
+}
+
+/// Nothing was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// Nothing is ready now.
+    #[error("no message is ready")]
+    Empty,
+    /// The queue is closed, and every message of it is settled.
+    #[error("the queue is closed and every message of it is settled")]
+    Closed,
+}
+
+/// Nothing was received in the time allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvTimeoutError {
+    /// Nothing became ready in time.
+    #[error("no message became ready in the time allowed")]
+    Timeout,
+    /// The queue is closed, and every message of it is settled.
+    #[error("the queue is closed and every message of it is settled")]
+    Closed,
+}
+
+/// Why a delivery could not be settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SettleErrorKind {
+    /// The lease was lost: the message is, or will be, somebody else's.
+    StaleLease,
+    /// A late handle of an earlier attempt still reads the message, so it cannot be moved out.
+    Shared,
+}
+
+impl fmt::Display for SettleErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SettleErrorKind::StaleLease => "the lease was lost",
+            SettleErrorKind::Shared => "a late handle still reads the message",
+        })
+    }
+}
+
+/// A settle that changed nothing, with the delivery in it. Dropping that delivery is no nack.
+pub struct SettleError<T: Send + Sync + 'static> {
+    /// What went wrong.
+    pub kind: SettleErrorKind,
+    /// The delivery as it was.
+    pub delivery: Delivery<T>,
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for SettleError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettleError").field("kind", &self.kind).field("id", &self.delivery.id()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Display for SettleError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delivery {} not settled: {}", self.delivery.id(), self.kind)
+    }
+}
+
+impl<T: Send + Sync + 'static> Error for SettleError<T> {}
+
+/// The lease was lost: stop working on the message, somebody else has it or will have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("the lease was lost")]
+pub struct StaleLease;
+
+/// Why a receipt did not end in a confirmed message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The resend policy gave up, or the queue was closed first: the message is a dead letter.
+    #[error("the message was given up and is a dead letter")]
+    GivenUp,
+    /// The queue ended before the message was confirmed: it may or may not survive. Send it again with the same id.
+    #[error("the queue ended before the message was confirmed")]
+    Unknown,
+}
+
+/// A queue that did not become empty in the time allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("after {waited:?} {unsettled} messages were not settled and {unsent} not sent")]
+#[non_exhaustive]
+pub struct DrainError {
+    /// How long it was waited for.
+    pub waited: Duration,
+    /// Messages ready, in flight or waiting for their next attempt.
+    pub unsettled: u64,
+    /// Records in the resend ledger.
+    pub unsent: u64,
+}
+
+/// A queue that could not be opened: which setting, why, and what to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// `capacity(0)`, or more seats than a ring can count.
+    #[error("capacity {asked}: a queue holds 1 to {max} messages; ask for as many as may be ready or in flight at once")]
+    Capacity {
+        /// What was asked for.
+        asked: usize,
+        /// The largest capacity.
+        max: usize,
+    },
+    /// There is no memory for this capacity.
+    #[error("no memory for capacity {asked} ({bytes} bytes): ask for less")]
+    OutOfMemory {
+        /// What was asked for.
+        asked: usize,
+        /// What it would take.
+        bytes: usize,
+    },
+    /// A lease of less than a millisecond.
+    #[error("a lease of {asked:?}: leases are counted in milliseconds, and one must outlast a handler's work")]
+    Lease {
+        /// What was asked for.
+        asked: Duration,
+    },
+    /// `max_deliveries(0)`: nothing could ever be delivered.
+    #[error("max_deliveries(0) would deliver nothing: ask for 1 or more, or u32::MAX for no limit")]
+    MaxDeliveries,
+    /// `dead_letter_capacity(0)`: dead letters are never dropped, so there must be room for one.
+    #[error("dead_letter_capacity(0): dead letters are never dropped, so there must be room for at least one")]
+    DeadLetterCapacity,
+    /// A policy whose settings make no sense.
+    #[error("the {verb} policy: {error}")]
+    Policy {
+        /// `retry` or `resend`.
+        verb: &'static str,
+        /// What is wrong with it.
+        #[source]
+        error: PolicyError,
+    },
+    /// The policy promises more deliveries than `max_deliveries` allows.
+    #[error("the retry policy promises {promised} deliveries, max_deliveries allows {max}: raise it (u32::MAX lifts it)")]
+    Promise {
+        /// `u32::MAX` for a policy that never ends.
+        promised: u32,
+        /// The queue's last word.
+        max: u32,
+    },
+}

@@ -1,0 +1,91 @@
+//! What a queue tells while it runs: final transitions, each once, over bounded channels. No code of the user runs here.
+
+use crate::message::MessageId;
+use crate::sync::{AtomicU64, Mutex, Relaxed};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+/// As many events as a subscriber may leave unread before the newest are dropped and counted.
+pub(crate) const EVENTS_MAX: usize = 1024;
+
+/// Something that happened to a message for good, or that its owner should know.
+///
+/// ```
+/// use redeliver::{Event, Never, Queue};
+///
+/// let queue = Queue::builder("mail").retry(Never).open()?;
+/// let events = queue.events();
+/// let id = queue.producer().send("hello")?;
+/// queue.consumer().recv()?.nack("no such user")?;
+/// assert!(matches!(events.try_recv()?, Event::DeadLettered { id: dead, .. } if dead == id));
+/// assert!(events.try_recv().is_err()); // told once
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Event {
+    /// The message is in the dead-letter store.
+    #[non_exhaustive]
+    DeadLettered {
+        /// Which message.
+        id: MessageId,
+    },
+    /// The message is past its policy, and waits for room in the dead-letter store, which is full.
+    #[non_exhaustive]
+    Parked {
+        /// Which message.
+        id: MessageId,
+    },
+    /// The resend policy has given up: the message was never accepted, and is a dead letter.
+    #[non_exhaustive]
+    GivenUp {
+        /// Which message.
+        id: MessageId,
+    },
+    /// A delivery lost its lease.
+    #[non_exhaustive]
+    LeaseLost {
+        /// Which message.
+        id: MessageId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// The policy has discarded the message.
+    #[non_exhaustive]
+    Dropped {
+        /// Which message.
+        id: MessageId,
+    },
+}
+
+/// The subscribers of one queue.
+pub(crate) struct Events {
+    subscribers: Mutex<Vec<Sender<Event>>>,
+    dropped: AtomicU64,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Events { subscribers: Mutex::new(Vec::new()), dropped: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn subscribe(&self) -> Receiver<Event> {
+        let (sender, receiver) = bounded(EVENTS_MAX);
+        self.subscribers.lock().push(sender);
+        receiver
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.subscribers.lock().retain(|subscriber| match subscriber.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Relaxed);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        });
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+}

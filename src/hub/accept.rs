@@ -1,0 +1,216 @@
+//! Accepting a message: into the seat at the tail if there is one, and an answer why not if there is none.
+
+use super::resend::alone;
+use super::*;
+use crate::error::SendErrorKind;
+use crate::ring::Refused;
+use crate::sync::{current, park, park_timeout, yield_now};
+use crate::wait::Sleeper;
+
+type Boxed<T> = Arc<Envelope<T>>;
+
+impl<T: Send + Sync + 'static> Core<T> {
+    /// Accepts the message if there is room now.
+    #[inline(always)]
+    pub(crate) fn try_accept(&self, message: T) -> Result<MessageId, (SendErrorKind, T)> {
+        match self.ring.claim() {
+            Ok(pos) => Ok(self.seat(pos, message)),
+            Err(refused) => self.try_accept_slowly(refused, message),
+        }
+    }
+
+    /// As [`try_accept`](Self::try_accept), for a message that travels in a box.
+    pub(crate) fn try_accept_boxed(&self, envelope: Boxed<T>) -> Result<MessageId, (SendErrorKind, Boxed<T>)> {
+        let id = envelope.id;
+        match self.ring.claim() {
+            Ok(pos) => self.seat_boxed(pos, envelope),
+            Err(refused) => match self.find_room(refused, true) {
+                Ok(Some(pos)) => self.seat_boxed(pos, envelope),
+                Ok(None) => self.overflow(envelope)?,
+                Err(kind) => return Err((kind, envelope)),
+            },
+        }
+        Ok(id)
+    }
+
+    /// Puts a message into a claimed seat and tells whoever waits for it.
+    #[inline(always)]
+    fn seat(&self, pos: u64, message: T) -> MessageId {
+        if is_sampled(pos) {
+            self.stamp_sent(pos);
+        }
+        self.ring.put(pos, message);
+        self.after_send();
+        self.side.id_at(pos)
+    }
+
+    pub(super) fn seat_boxed(&self, pos: u64, envelope: Boxed<T>) {
+        if is_sampled(pos) {
+            self.stamp_sent(pos);
+        }
+        self.ring.put_boxed(pos, envelope);
+        self.after_send();
+    }
+
+    /// The tail's RMW comes before both looks, so neither a sleeper nor a driver that went quiet is missed.
+    #[inline(always)]
+    pub(super) fn after_send(&self) {
+        self.header().mail.notify();
+        if self.attention() & QUIET != 0 {
+            self.stir();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_accept_slowly(&self, refused: Refused, message: T) -> Result<MessageId, (SendErrorKind, T)> {
+        match self.find_room(refused, true) {
+            Ok(Some(pos)) => Ok(self.seat(pos, message)),
+            Ok(None) => {
+                let envelope = self.new_envelope(message, None, Headers::new());
+                let id = envelope.id;
+                match self.overflow(envelope) {
+                    Ok(()) => Ok(id),
+                    Err((kind, envelope)) => Err((kind, alone(envelope))),
+                }
+            }
+            Err(kind) => Err((kind, message)),
+        }
+    }
+
+    /// A box for a message that has no position yet.
+    pub(crate) fn new_envelope(&self, message: T, key: Option<Box<str>>, headers: Headers) -> Boxed<T> {
+        let sequence = self.side.ledger.lock().next_sequence();
+        Arc::new(Envelope {
+            id: MessageId::new(self.side.instance, sequence),
+            key,
+            headers,
+            sent_at: self.side.clock.system_time(),
+            sent_ms: self.side.now_ms(),
+            payload: Payload::Here(message),
+        })
+    }
+
+    // ---- waiting for room ----
+
+    /// Accepts the message as soon as there is room, or gives up when the queue's clock reaches `deadline`.
+    #[inline]
+    pub(crate) fn accept(&self, message: T, deadline: Option<Instant>) -> Result<MessageId, (SendErrorKind, T)> {
+        match self.try_accept(message) {
+            Err((SendErrorKind::Full, message)) => self.accept_later(message, deadline, Self::try_accept),
+            done => done,
+        }
+    }
+
+    pub(crate) fn accept_boxed(
+        &self,
+        envelope: Boxed<T>,
+        deadline: Option<Instant>,
+    ) -> Result<MessageId, (SendErrorKind, Boxed<T>)> {
+        match self.try_accept_boxed(envelope) {
+            Err((SendErrorKind::Full, envelope)) => self.accept_later(envelope, deadline, Self::try_accept_boxed),
+            done => done,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn accept_later<M>(
+        &self,
+        mut message: M,
+        deadline: Option<Instant>,
+        attempt: impl Fn(&Self, M) -> Result<MessageId, (SendErrorKind, M)>,
+    ) -> Result<MessageId, (SendErrorKind, M)> {
+        let mut round = 0;
+        loop {
+            if deadline.is_some_and(|deadline| self.side.clock.now() >= deadline) {
+                return Err((SendErrorKind::Timeout, message));
+            }
+            let asleep = round >= SPINS;
+            let ticket = if asleep { Some(self.lie_down(round)) } else { None };
+            if !asleep {
+                self.ring.wait_for_a_quarter();
+            }
+            let result = attempt(self, message);
+            if let Some(ticket) = ticket {
+                if matches!(result, Err((SendErrorKind::Full, _))) {
+                    self.sleep_for_room(ticket, round, deadline);
+                }
+                let called = self.header().room.leave(ticket);
+                if called || result.is_ok() {
+                    self.header().room.notify(); // one woken at a time: the woken one wakes the next
+                }
+            }
+            match result {
+                Err((SendErrorKind::Full, back)) => message = back,
+                done => return done,
+            }
+            if !asleep && round > 1 {
+                yield_now();
+            }
+            round += 1;
+        }
+    }
+
+    fn lie_down(&self, round: u32) -> u64 {
+        let need = if round == SPINS { (self.ring.seats_len() as u32 / 4).clamp(1, 256) } else { 1 };
+        self.header().room.join(Sleeper::Thread(current()), if cfg!(loom) { 1 } else { need })
+    }
+
+    /// The first sleep hopes for a quarter of the ring, so that fast consumers do not pay a wake-up for every message, and
+    /// is short. Where that is too much to hope for the consumers are slow, and every settle may wake.
+    fn sleep_for_room(&self, ticket: u64, round: u32, deadline: Option<Instant>) {
+        let room = &self.header().room;
+        let nap = (round == SPINS).then_some(NAP);
+        while room.is_waiting(ticket) {
+            match (nap, self.time_left(deadline)) {
+                (None, None) => park(),
+                (Some(nap), None) => park_timeout(nap),
+                (nap, Some(left)) => park_timeout(nap.map_or(left, |nap| nap.min(left))),
+            }
+            if nap.is_some() || deadline.is_some_and(|deadline| self.side.clock.now() >= deadline) {
+                return;
+            }
+        }
+    }
+
+    /// How long to sleep in real time at most; `None` to sleep until woken. A clock that is moved by hand wakes sleepers.
+    pub(super) fn time_left(&self, deadline: Option<Instant>) -> Option<Duration> {
+        let deadline = deadline?;
+        if self.side.clock.by_hand().is_some() {
+            return None;
+        }
+        Some(deadline.saturating_duration_since(self.side.clock.now()))
+    }
+
+    // ---- batches ----
+
+    /// Takes messages off the front of `messages`, which were collected before, and waits for room where there is none.
+    pub(crate) fn accept_batch(
+        &self,
+        messages: &mut std::vec::IntoIter<T>,
+        sent: &mut Vec<MessageId>,
+    ) -> Result<(), (SendErrorKind, T)> {
+        while messages.len() > 0 {
+            if let Some((first, n)) = self.ring.claim_many(messages.len() as u64) {
+                let mut pos = first;
+                for message in messages.by_ref().take(n as usize) {
+                    if is_sampled(pos) {
+                        self.stamp_sent(pos);
+                    }
+                    self.ring.put(pos, message);
+                    sent.push(self.side.id_at(pos));
+                    pos = self.ring.next(pos);
+                }
+                self.after_send();
+            } else if let Some(message) = messages.next() {
+                sent.push(self.accept(message, None)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often a sender looks for a quarter of the ring before it goes to sleep.
+const SPINS: u32 = if cfg!(loom) { 0 } else { 8 };
+const NAP: Duration = Duration::from_millis(1);

@@ -1,0 +1,313 @@
+//! Failure: recorded, the policy asked, and the message moved on, as one transition that nobody sees half-done.
+//!
+//! Between the record and the decision the message is `Deciding`: it is in the ledger, counts as unsettled, and no lock is
+//! held while the policy, which is the user's code, runs.
+
+use super::*;
+use crate::dead_letters::DeadLetter;
+use crate::error::SettleErrorKind;
+use crate::events::Event;
+use crate::history::Attempt;
+use crate::lifecycle::{State, Trigger};
+use crate::panics::{catch, contained};
+use crate::retry::{Cause, Decision, Failure};
+use crate::ring::Won;
+use crate::sync::MutexGuard;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why an attempt failed, with what the policy may want to look at.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Nack(BoxError),
+    NackAfter(BoxError, Duration),
+    Reject(BoxError),
+    Dropped,
+    Panicked,
+    LeaseExpired,
+    /// A send was refused because the queue was full.
+    Full,
+    /// An unsent record met the end of its queue.
+    Closed,
+}
+
+impl Fault {
+    fn cause(&self) -> Cause<'_> {
+        match self {
+            Fault::Nack(error) | Fault::NackAfter(error, _) | Fault::Reject(error) => Cause::Nack(&**error),
+            Fault::Dropped => Cause::Dropped,
+            Fault::Panicked => Cause::Panicked,
+            Fault::LeaseExpired => Cause::LeaseExpired,
+            Fault::Full | Fault::Closed => Cause::Full,
+        }
+    }
+
+    /// What the history says. An error's `Display` is the user's code.
+    fn text(&self) -> Arc<str> {
+        match self {
+            Fault::Closed => "the queue was closed before there was room".into(),
+            fault => catch(|| fault.cause().to_string()).unwrap_or_else(|panic| format!("the error's text panicked: {panic}")).into(),
+        }
+    }
+}
+
+/// A failed attempt, as the policy is told of it.
+struct Case<T: Send + Sync + 'static> {
+    envelope: Arc<Envelope<T>>,
+    attempt: u32,
+    elapsed: Duration,
+    previous_delay: Option<Duration>,
+}
+
+impl<T: Send + Sync + 'static> Core<T> {
+    /// A first delivery ended badly.
+    pub(crate) fn fail_hot(won: Won<Hub<T>>, fault: Fault) {
+        let core = won.shared.clone();
+        if let Some((mut ledger, key)) = core.bring_in(won) {
+            ledger.go(key, if matches!(fault, Fault::Reject(_)) { Trigger::Reject } else { Trigger::Fail });
+            ledger.counts.failed += 1;
+            core.unlock(ledger);
+            core.decide(key, fault);
+        }
+    }
+
+    /// A redelivery ended badly.
+    pub(crate) fn fail_cold(&self, cold: &ColdDelivery<T>, fault: Fault) -> Result<(), SettleErrorKind> {
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            return Ok(());
+        }
+        ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
+        ledger.go(cold.key, if matches!(fault, Fault::Reject(_)) { Trigger::Reject } else { Trigger::Fail });
+        ledger.counts.failed += 1;
+        self.unlock(ledger);
+        self.decide(cold.key, fault);
+        Ok(())
+    }
+
+    /// Not now: comes back after `after`, and the hand-over was no attempt.
+    pub(crate) fn snooze_hot(won: Won<Hub<T>>, after: Duration) {
+        let core = won.shared.clone();
+        if let Some((mut ledger, key)) = core.bring_in(won) {
+            core.put_off(&mut ledger, key, after);
+            core.unlock(ledger);
+        }
+    }
+
+    pub(crate) fn snooze_cold(&self, cold: &ColdDelivery<T>, after: Duration) -> Result<(), SettleErrorKind> {
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            return Ok(());
+        }
+        ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
+        self.put_off(&mut ledger, cold.key, after);
+        self.unlock(ledger);
+        Ok(())
+    }
+
+    fn put_off(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {
+        ledger.go(key, Trigger::Snooze);
+        ledger.entry(key).attempt -= 1; // an entry in flight was handed over at least once
+        if after.is_zero() {
+            ledger.go(key, Trigger::Due);
+        } else {
+            ledger.set_timer(key, self.side.due_ms(after));
+        }
+    }
+
+    /// Moves a first delivery from its seat into the ledger, still in flight. `None`: the queue has ended.
+    fn bring_in(&self, won: Won<Hub<T>>) -> Option<(MutexGuard<'_, Ledger<T>>, u32)> {
+        let (pos, was_extended) = (won.pos, won.was_extended());
+        let mut ledger = self.side.ledger.lock();
+        // Free seat and entry appear together under the lock: whoever looks at the ring and then here sees the message.
+        let load = won.take();
+        if ledger.ended {
+            drop(ledger);
+            contained(|| drop(load));
+            return None;
+        }
+        if was_extended {
+            ledger.end_extension(pos);
+        }
+        let envelope = self.envelop_load(&ledger, pos, load);
+        let key = self.admit_in_flight(&mut ledger, pos, envelope);
+        ledger.aftermath.freed += 1;
+        Some((ledger, key))
+    }
+
+    /// A handle that had lost its lease is gone: its message need not stay in the seat any more.
+    pub(crate) fn seat_was_left(&self, pos: u64) {
+        let mut ledger = self.side.ledger.lock();
+        ledger.move_in(pos);
+        self.unlock(ledger);
+    }
+
+    /// An entry for what the ring has handed out.
+    pub(super) fn admit_in_flight(&self, ledger: &mut Ledger<T>, pos: u64, envelope: Arc<Envelope<T>>) -> u32 {
+        let first_ms = ledger.handed_out.when(pos).unwrap_or_else(|| self.side.now_ms());
+        ledger.counts.from_ring += 1;
+        ledger.admit(envelope, State::InFlight, 1, first_ms)
+    }
+
+    // ---- the decision ----
+
+    /// Asks the policy about an entry that is `Deciding`, and moves it on.
+    pub(super) fn decide(&self, key: u32, fault: Fault) {
+        let Some(case) = self.case(key) else { return };
+        let (decision, rule) = self.ask(&case, &fault);
+        drop(case.envelope);
+        let text = fault.text();
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            return;
+        }
+        let delay = if let Decision::Retry { after } = decision { Some(after) } else { None };
+        let at = self.side.clock.system_time();
+        let entry = ledger.entry(key);
+        entry.previous_delay = delay.or(entry.previous_delay);
+        entry.record(Attempt { attempt: case.attempt, at, error: text, delay, rule });
+        ledger.unseat(key);
+        match decision {
+            Decision::Retry { after } => self.put_back(&mut ledger, key, after),
+            Decision::Discard => self.discard(&mut ledger, key),
+            _ => self.bury(&mut ledger, key),
+        }
+        self.unlock(ledger);
+        contained(|| drop(fault)); // the error is the user's
+    }
+
+    fn case(&self, key: u32) -> Option<Case<T>> {
+        let now_ms = self.side.now_ms();
+        let ledger = self.side.ledger.lock();
+        let entry = ledger.get(key)?;
+        Some(Case {
+            envelope: entry.envelope.clone(),
+            attempt: entry.attempt,
+            elapsed: Duration::from_millis(now_ms.saturating_sub(entry.first_ms)),
+            previous_delay: entry.previous_delay,
+        })
+    }
+
+    fn ask(&self, case: &Case<T>, fault: &Fault) -> (Decision, Arc<str>) {
+        let is_send = matches!(fault, Fault::Full | Fault::Closed);
+        match fault {
+            Fault::Reject(_) => return (Decision::DeadLetter, "reject".into()),
+            Fault::Closed => return (Decision::DeadLetter, "close".into()),
+            _ if !is_send && case.attempt >= self.side.settings.max_deliveries => {
+                return (Decision::DeadLetter, "max_deliveries".into());
+            }
+            Fault::NackAfter(_, after) => return (Decision::Retry { after: *after }, "nack_after".into()),
+            _ => {}
+        }
+        let policy = if is_send { &self.side.settings.resend } else { &self.side.settings.retry };
+        let mut failure = Failure::new(case.attempt, fault.cause())
+            .with_elapsed(case.elapsed)
+            .with_headers(&case.envelope.headers)
+            .with_random(self.chance(case.envelope.id, case.attempt));
+        if let Some(previous) = case.previous_delay {
+            failure = failure.with_previous_delay(previous);
+        }
+        if let Some(key) = case.envelope.key.as_deref() {
+            failure = failure.with_key(key);
+        }
+        match catch(|| policy.rules.decide(&failure)) {
+            Ok(decision) => (decision, policy.name.clone()),
+            Err(panic) => (Decision::DeadLetter, format!("{} panicked: {panic}", policy.name).into()),
+        }
+    }
+
+    /// The same draw for the same message, attempt and seed.
+    fn chance(&self, id: MessageId, attempt: u32) -> u64 {
+        crate::chance::mix(self.side.settings.seed ^ crate::chance::mix(id.sequence() ^ crate::chance::mix(u64::from(attempt))))
+    }
+
+    /// Would a failure of this attempt be the last, as far as the queue and its policy can tell before they know it?
+    pub(crate) fn is_last(&self, id: MessageId, attempt: u32) -> bool {
+        if attempt >= self.side.settings.max_deliveries {
+            return true;
+        }
+        let failure = Failure::new(attempt, Cause::Dropped).with_random(self.chance(id, attempt));
+        contained(|| self.side.settings.retry.rules.decide(&failure)).is_none_or(|d| !matches!(d, Decision::Retry { .. }))
+    }
+
+    fn put_back(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {
+        let due = self.side.due_ms(after);
+        if ledger.entry(key).receipt.is_some() {
+            ledger.go(key, Trigger::ResendLater);
+            ledger.set_timer(key, due);
+            return;
+        }
+        ledger.counts.retries += 1;
+        if after.is_zero() {
+            ledger.go(key, Trigger::RetryNow);
+        } else {
+            ledger.go(key, Trigger::RetryLater);
+            ledger.set_timer(key, due);
+        }
+    }
+
+    fn discard(&self, ledger: &mut Ledger<T>, key: u32) {
+        ledger.go(key, Trigger::Discard);
+        ledger.counts.discarded += 1;
+        self.give_up_receipt(ledger, key);
+        let id = ledger.entry(key).envelope.id;
+        ledger.aftermath.events.push(Event::Dropped { id });
+        ledger.remove(key);
+    }
+
+    fn give_up_receipt(&self, ledger: &mut Ledger<T>, key: u32) -> bool {
+        let Some(receipt) = ledger.entry(key).receipt.take() else { return false };
+        ledger.records -= 1;
+        ledger.aftermath.receipts.push((receipt, Err(crate::error::ReceiptError::GivenUp)));
+        true
+    }
+
+    /// To the dead letters; where there is no room, to wait for it.
+    fn bury(&self, ledger: &mut Ledger<T>, key: u32) {
+        let was_unsent = self.give_up_receipt(ledger, key);
+        let id = ledger.entry(key).envelope.id;
+        if ledger.dead.is_full() {
+            ledger.go(key, Trigger::Park);
+            ledger.aftermath.events.push(Event::Parked { id });
+            return;
+        }
+        ledger.go(key, Trigger::GiveUp);
+        self.inter(ledger, key);
+        ledger.aftermath.events.push(if was_unsent { Event::GivenUp { id } } else { Event::DeadLettered { id } });
+    }
+
+    /// Turns an entry that is dead into a letter.
+    fn inter(&self, ledger: &mut Ledger<T>, key: u32) {
+        let entry = ledger.entry(key);
+        let reason = entry.history.last().map_or_else(|| "unknown".into(), |last| last.error.clone());
+        let letter = DeadLetter {
+            envelope: entry.envelope.clone(),
+            reason,
+            died_at: self.side.clock.system_time(),
+            died_ms: self.side.now_ms(),
+            history: entry.history.clone(),
+        };
+        ledger.inter(key, letter);
+    }
+
+    /// Brings a dead letter back to life at attempt 1. False: there is none with this id.
+    pub(crate) fn redrive(&self, id: MessageId) -> bool {
+        let mut ledger = self.side.ledger.lock();
+        let Some(letter) = ledger.dead.remove(id) else { return false };
+        let now_ms = self.side.now_ms();
+        let key = ledger.admit(letter.envelope.clone(), State::Dead, 0, now_ms);
+        ledger.entry(key).history = letter.history.clone();
+        if let Some(pos) = letter.envelope.seat() {
+            ledger.set_late(pos, key);
+        }
+        ledger.go(key, Trigger::Redrive);
+        if let Some(parked) = ledger.next_parked() {
+            ledger.go(parked, Trigger::Room);
+            let id = ledger.entry(parked).envelope.id;
+            self.inter(&mut ledger, parked);
+            ledger.aftermath.events.push(Event::DeadLettered { id });
+        }
+        self.unlock(ledger);
+        true
+    }
+}

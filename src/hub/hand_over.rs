@@ -1,0 +1,297 @@
+//! Handing a message over: from its seat, or from the lane of redeliveries, which takes turns with the ring.
+
+use super::*;
+use crate::batch::Batch;
+use crate::delivery::Delivery;
+use crate::history::Attempt;
+use crate::lifecycle::Trigger;
+use crate::ring::Run;
+use crate::sync::{current, park, park_timeout, pauses, retry, yield_now};
+use crate::wait::Sleeper;
+
+/// A delivery from the cold side: everything it needs is its own.
+pub(crate) struct ColdDelivery<T: Send + Sync + 'static> {
+    pub(crate) core: Arc<Core<T>>,
+    pub(crate) key: u32,
+    pub(crate) lease_no: u64,
+    pub(crate) envelope: Arc<Envelope<T>>,
+    pub(crate) attempt: u32,
+    pub(crate) history: Arc<Vec<Attempt>>,
+    /// It came back in a `SettleError`: dropping it settles nothing.
+    pub(crate) returned: bool,
+}
+
+/// Why a wait for a message ended without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoMail {
+    Closed,
+    Timeout,
+}
+
+impl<T: Send + Sync + 'static> Core<T> {
+    /// Hands over what is ready now.
+    #[inline(always)]
+    pub(crate) fn try_hand_over(&self) -> Option<Delivery<T>> {
+        if self.side.attention.load(Relaxed) & (LANE | PAUSED) != 0
+            && let Some(answer) = self.hand_over_specially()
+        {
+            return answer;
+        }
+        let tenancy = match self.take() {
+            Some(tenancy) => tenancy,
+            None => self.take_refilled()?,
+        };
+        self.after_take(tenancy.pos());
+        Some(Delivery::hot(tenancy))
+    }
+
+    #[inline(always)]
+    fn after_take(&self, pos: u64) {
+        if is_sampled(pos) {
+            self.sample_latency(pos);
+        }
+        if self.attention() & QUIET != 0 {
+            self.stir(); // the head's RMW came before this look
+        }
+    }
+
+    /// `None`: it is the ring's turn. `Some(None)`: nothing may be handed out.
+    #[cold]
+    fn hand_over_specially(&self) -> Option<Option<Delivery<T>>> {
+        if self.attention() & PAUSED != 0 {
+            return Some(None);
+        }
+        let mut ledger = self.side.ledger.lock();
+        ledger.lanes_turn = !ledger.lanes_turn;
+        if !ledger.lanes_turn && !self.ring.is_drained() {
+            return None;
+        }
+        let cold = self.next_from_lane(&mut ledger);
+        self.unlock(ledger);
+        cold.map(|cold| Some(Delivery::cold(cold)))
+    }
+
+    fn next_from_lane(&self, ledger: &mut Ledger<T>) -> Option<ColdDelivery<T>> {
+        let key = ledger.next_in_lane()?;
+        if ledger.lane_is_empty() {
+            self.set_attention(LANE, false);
+        }
+        ledger.go(key, Trigger::HandOver);
+        let due = self.side.due_ms(self.side.settings.lease);
+        ledger.set_timer(key, due);
+        ledger.counts.handed_over += 1;
+        let now_ms = self.side.now_ms();
+        ledger.unseat(key);
+        let entry = ledger.entry(key);
+        entry.attempt = entry.attempt.saturating_add(1);
+        entry.lease_no += 1;
+        if entry.attempt == 1 && entry.history.is_empty() {
+            entry.first_ms = now_ms;
+        }
+        Some(ColdDelivery {
+            core: self.me(),
+            key,
+            lease_no: entry.lease_no,
+            envelope: entry.envelope.clone(),
+            attempt: entry.attempt,
+            history: entry.history.clone(),
+            returned: false,
+        })
+    }
+
+    #[cold]
+    fn take_refilled(&self) -> Option<crate::ring::Tenancy<Hub<T>>> {
+        (self.ring.has_detour() && self.refill()).then(|| self.take()).flatten()
+    }
+
+    // ---- waiting ----
+
+    /// Hands over the next message, waits for one, or says why there will be none. `pace` adapts the polling to how fast
+    /// messages come, and is kept with the consumer.
+    #[inline]
+    pub(crate) fn hand_over(&self, deadline: Option<Instant>, pace: &AtomicU32) -> Result<Delivery<T>, NoMail> {
+        match self.try_hand_over() {
+            Some(delivery) => Ok(delivery),
+            None => self.wait_for(deadline, pace, Self::try_hand_over),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wait_for<D>(
+        &self,
+        deadline: Option<Instant>,
+        pace: &AtomicU32,
+        take: impl Fn(&Self) -> Option<D>,
+    ) -> Result<D, NoMail> {
+        if self.header().room.is_due() {
+            self.header().room.wake_one(); // the ring is empty, and a sender still waits for a quarter of it
+        }
+        let mut poll = Poll::new(pace);
+        loop {
+            if self.is_over() {
+                return Err(NoMail::Closed);
+            }
+            if deadline.is_some_and(|deadline| self.side.clock.now() >= deadline) {
+                return Err(NoMail::Timeout);
+            }
+            let slept = !poll.look_again() && self.sleep_for_mail(deadline);
+            if let Some(delivery) = take(self) {
+                if slept && self.has_mail() {
+                    self.header().mail.notify(); // one woken at a time: the woken one wakes the next
+                }
+                poll.found(self.ring.len(), self.ring.seats_len() as u64);
+                return Ok(delivery);
+            }
+            if slept {
+                poll.restart();
+            }
+        }
+    }
+
+    /// Is there something to take? The last look before sleeping, and the look after the next sleeper.
+    fn has_mail(&self) -> bool {
+        let attention = self.attention();
+        attention & PAUSED == 0
+            && (attention & LANE != 0 || !self.ring.is_drained() || (self.ring.has_detour() && self.refill()))
+    }
+
+    /// Sleeps until there may be something. True: it was on the list, so it must look after the next sleeper.
+    fn sleep_for_mail(&self, deadline: Option<Instant>) -> bool {
+        let mail = &self.header().mail;
+        let ticket = mail.join(Sleeper::Thread(current()), 0);
+        // Once closed, a settle may end the queue, so the end is waited for as well.
+        let end = self.ring.is_closed().then(|| self.header().room.join(Sleeper::Thread(current()), 1));
+        let end_is_waiting = |end: Option<u64>| end.is_none_or(|end| self.header().room.is_waiting(end));
+        if self.has_mail() || self.ring.is_closed() != end.is_some() || self.is_over() {
+            retry();
+        } else {
+            while mail.is_waiting(ticket) && end_is_waiting(end) {
+                match self.time_left(deadline) {
+                    None => park(),
+                    Some(left) => park_timeout(left),
+                }
+                if deadline.is_some_and(|deadline| self.side.clock.now() >= deadline) {
+                    break;
+                }
+            }
+        }
+        let called = mail.leave(ticket);
+        if let Some(end) = end
+            && self.header().room.leave(end)
+        {
+            self.header().room.notify();
+        }
+        if called && self.has_mail() {
+            mail.notify(); // whether we take something or not, the call is not lost
+        }
+        true
+    }
+
+    // ---- batches ----
+
+    /// Takes up to `max` messages that are ready: redeliveries first, then a run of the ring, then what lies behind gaps.
+    pub(crate) fn try_hand_over_batch(door: &Door<Hub<T>>, max: usize) -> Option<Batch<T>> {
+        let core: &Core<T> = door;
+        let mut singles = Vec::new();
+        let mut run = None;
+        let attention = core.attention();
+        if attention & PAUSED != 0 || max == 0 {
+            return None;
+        }
+        if attention & LANE != 0 {
+            let mut ledger = core.side.ledger.lock();
+            while singles.len() < max
+                && let Some(cold) = core.next_from_lane(&mut ledger)
+            {
+                singles.push(Delivery::cold(cold));
+            }
+            core.unlock(ledger);
+        }
+        if singles.len() < max {
+            run = Run::take(door, max - singles.len());
+            if run.is_none() && core.ring.has_detour() && core.refill() {
+                run = Run::take(door, max - singles.len());
+            }
+        }
+        if let Some(run) = &run {
+            core.after_run(run);
+            while singles.len() + run.len() < max && !core.ring.is_drained() {
+                let Some(tenancy) = core.take() else { break };
+                core.after_take(tenancy.pos());
+                singles.push(Delivery::hot(tenancy));
+            }
+        }
+        (run.is_some() || !singles.is_empty()).then(|| Batch::new(run, singles))
+    }
+
+    fn after_run(&self, run: &Run<Hub<T>>) {
+        // Of a run only the first sample is taken: its messages were handed over together.
+        let mut pos = run.first();
+        for _ in 0..run.len() {
+            if is_sampled(pos) {
+                self.sample_latency(pos);
+                break;
+            }
+            pos = self.ring.next(pos);
+        }
+        if self.attention() & QUIET != 0 {
+            self.stir();
+        }
+    }
+}
+
+/// How a receiver polls an empty ring before it sleeps.
+///
+/// Looking seldom lets the sender get a run of seats ahead, so that the two do not fight for one line; looking too seldom
+/// costs latency. So the first pause adapts: shorter when messages come one by one, longer while the ring then holds few.
+struct Poll<'a> {
+    pace: &'a AtomicU32,
+    first: u32,
+    round: u32,
+}
+
+const PACE_MIN: u32 = 8;
+const PACE_MAX: u32 = 1024;
+/// Looks until a receiver goes to sleep; the last ones give the processor away in between.
+const LOOKS: u32 = if cfg!(loom) { 0 } else { 40 };
+const LOOKS_BUSY: u32 = 32;
+
+impl<'a> Poll<'a> {
+    fn new(pace: &'a AtomicU32) -> Self {
+        Poll { pace, first: pace.load(Relaxed).clamp(PACE_MIN, PACE_MAX), round: 0 }
+    }
+
+    /// Waits a moment. False: it is time to sleep.
+    fn look_again(&mut self) -> bool {
+        self.round += 1;
+        if self.round > LOOKS {
+            return false;
+        }
+        match self.round {
+            1 => pauses(self.first),
+            round if round < LOOKS_BUSY => pauses(8 << (round / 8)),
+            _ => yield_now(),
+        }
+        true
+    }
+
+    fn restart(&mut self) {
+        self.round = 0;
+    }
+
+    /// Found something; `left` more messages wait.
+    fn found(&self, left: u64, seats: u64) {
+        let quarter = seats / 4;
+        let next = if self.round != 1 || left * 4 < u64::from(self.first) {
+            PACE_MIN
+        } else if left < quarter {
+            (2 * self.first).min(PACE_MAX)
+        } else if left >= 2 * quarter {
+            (self.first / 2).max(PACE_MIN)
+        } else {
+            self.first
+        };
+        self.pace.store(next, Relaxed);
+    }
+}

@@ -1,0 +1,77 @@
+//! What the holder of a valid lease on the cold side may do, and more time for both sides.
+
+use super::*;
+use crate::error::{SettleErrorKind, StaleLease};
+use crate::lifecycle::Trigger;
+use crate::ring::Tenancy;
+
+impl<T: Send + Sync + 'static> Core<T> {
+    /// Settles a redelivery for good.
+    pub(crate) fn ack_cold(&self, cold: &ColdDelivery<T>) -> Result<(), SettleErrorKind> {
+        self.ack_cold_if(cold, |_| true)
+    }
+
+    /// As `ack_cold`, if nobody else can see the message.
+    pub(crate) fn ack_cold_alone(&self, cold: &ColdDelivery<T>) -> Result<(), SettleErrorKind> {
+        // The ledger's reference and the delivery's own; every other one is a late handle's. None can come while it is ours.
+        self.ack_cold_if(cold, |envelope| Arc::strong_count(envelope) <= 2 && envelope.is_movable())
+    }
+
+    fn ack_cold_if(
+        &self,
+        cold: &ColdDelivery<T>,
+        may: impl Fn(&Arc<Envelope<T>>) -> bool,
+    ) -> Result<(), SettleErrorKind> {
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            return Ok(()); // nobody is left who could receive it again
+        }
+        let entry = ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
+        if !may(&entry.envelope) {
+            return Err(SettleErrorKind::Shared);
+        }
+        ledger.go(cold.key, Trigger::Ack);
+        ledger.remove(cold.key);
+        ledger.counts.acked += 1;
+        self.unlock(ledger);
+        Ok(())
+    }
+
+    pub(crate) fn is_lost_cold(&self, cold: &ColdDelivery<T>) -> bool {
+        let mut ledger = self.side.ledger.lock();
+        !ledger.ended && ledger.leased(cold.key, cold.lease_no).is_none()
+    }
+
+    /// The lease of a redelivery now ends `after` from now; `None`: when it is told.
+    pub(crate) fn extend_cold(&self, cold: &ColdDelivery<T>, after: Option<Duration>) -> Result<(), StaleLease> {
+        let due = after.map(|after| self.side.due_ms(after));
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            return Ok(());
+        }
+        if ledger.leased(cold.key, cold.lease_no).is_none() {
+            return Err(StaleLease);
+        }
+        match due {
+            Some(due) => ledger.set_timer(cold.key, due),
+            None => ledger.stop_timer(cold.key),
+        }
+        self.unlock(ledger);
+        Ok(())
+    }
+
+    /// The lease of a first delivery now ends `after` from now; `None`: when it is told.
+    pub(crate) fn extend_hot(&self, tenancy: &Tenancy<Hub<T>>, after: Option<Duration>) -> Result<(), StaleLease> {
+        let due = after.map(|after| self.side.due_ms(after));
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            return Ok(());
+        }
+        if !tenancy.set_extended() {
+            return Err(StaleLease);
+        }
+        ledger.extend(tenancy.pos(), due);
+        self.unlock(ledger);
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Retransmission: a submit that found the queue full is recorded, sent again when its policy says, and forgotten when it
+//! is accepted.
+
+use super::*;
+use crate::error::{ReceiptError, SendErrorKind};
+use crate::lifecycle::{State, Trigger};
+use crate::receipt::{Pending, Receipt};
+use crate::sync::MutexGuard;
+
+impl<T: Send + Sync + 'static> Core<T> {
+    /// Accepts the message, or records it for another try. Never waits.
+    pub(crate) fn submit(&self, message: T, key: Option<Box<str>>, headers: Headers) -> Result<Receipt, (SendErrorKind, T)> {
+        let is_plain = key.is_none() && headers.is_empty();
+        let message = if is_plain {
+            match self.try_accept(message) {
+                Ok(id) => return Ok(Receipt::accepted(id)),
+                Err((SendErrorKind::Full, message)) => message,
+                Err(failed) => return Err(failed),
+            }
+        } else {
+            message
+        };
+        let mut envelope = self.new_envelope(message, key, headers);
+        if !is_plain {
+            envelope = match self.try_accept_boxed(envelope) {
+                Ok(id) => return Ok(Receipt::accepted(id)),
+                Err((SendErrorKind::Full, envelope)) => envelope,
+                Err((kind, envelope)) => return Err((kind, alone(envelope))),
+            };
+        }
+        self.record_unsent(envelope).map_err(|(kind, envelope)| (kind, alone(envelope)))
+    }
+
+    fn record_unsent(&self, envelope: Arc<Envelope<T>>) -> Result<Receipt, (SendErrorKind, Arc<Envelope<T>>)> {
+        let mut ledger = self.side.ledger.lock();
+        if self.ring.is_closed() {
+            return Err((SendErrorKind::Closed, envelope));
+        }
+        if ledger.records >= self.side.settings.resend_capacity {
+            return Err((SendErrorKind::Full, envelope));
+        }
+        let (id, sent_ms, pending) = (envelope.id, envelope.sent_ms, Pending::new());
+        let key = ledger.admit(envelope, State::Unsent, 1, sent_ms);
+        ledger.entry(key).receipt = Some(pending.clone());
+        ledger.records += 1;
+        ledger.go(key, Trigger::Refused);
+        self.enlist(&mut ledger);
+        self.unlock(ledger);
+        self.decide(key, Fault::Full);
+        Ok(Receipt::pending(id, pending))
+    }
+
+    /// An unsent record has fallen due: sends it again.
+    pub(super) fn resend(&self, mut ledger: MutexGuard<'_, Ledger<T>>, key: u32) {
+        ledger.counts.retransmissions += 1;
+        let envelope = ledger.entry(key).envelope.clone();
+        match self.accept_under_lock(&mut ledger, envelope) {
+            Ok(()) => {
+                ledger.go(key, Trigger::Accepted);
+                let id = ledger.entry(key).envelope.id;
+                if let Some(receipt) = ledger.entry(key).receipt.take() {
+                    ledger.aftermath.receipts.push((receipt, Ok(id)));
+                }
+                ledger.records -= 1;
+                ledger.remove(key);
+                self.unlock(ledger);
+                self.after_send();
+            }
+            Err(kind) => {
+                let entry = ledger.entry(key);
+                entry.attempt = entry.attempt.saturating_add(1);
+                ledger.go(key, Trigger::Refused);
+                self.unlock(ledger);
+                self.decide(key, if kind == SendErrorKind::Closed { Fault::Closed } else { Fault::Full });
+            }
+        }
+    }
+
+    /// The queue is closed: what was never accepted is a dead letter.
+    pub(super) fn give_up_unsent(&self) {
+        let mut ledger = self.side.ledger.lock();
+        let keys = ledger.keys_of(State::Unsent);
+        for &key in &keys {
+            ledger.go(key, Trigger::Refused);
+        }
+        self.unlock(ledger);
+        for key in keys {
+            self.decide(key, Fault::Closed);
+        }
+    }
+
+    /// The last handle is gone: nobody will send what is recorded.
+    pub(super) fn forget_receipts(ledger: &mut Ledger<T>) -> Vec<Arc<Pending>> {
+        ledger.entries_mut().filter_map(|entry| entry.receipt.take()).collect()
+    }
+}
+
+/// The message of a box that was not accepted.
+pub(crate) fn alone<T: Send + Sync + 'static>(envelope: Arc<Envelope<T>>) -> T {
+    match Arc::try_unwrap(envelope).map(Envelope::into_message) {
+        Ok(Ok(message)) => message,
+        _ => unreachable!("a box that was not accepted has one owner and holds its message itself"),
+    }
+}
+
+pub(super) const UNKNOWN: Result<MessageId, ReceiptError> = Err(ReceiptError::Unknown);

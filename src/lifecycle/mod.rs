@@ -1,0 +1,99 @@
+//! The states of a message and the table of what may follow what. Data, not code: the ledger asks it before it moves
+//! anything, and a test walks every cell.
+//!
+//! ```text
+//!                    ┌──────────────────────── snooze ────────────────────────┐
+//!                    ▼                                                        │
+//!  Unsent ─► Ready ─hand-over─► InFlight ─nack, drop, panic, lost─► Deciding ─┼─► Delayed ─due─► Ready
+//!     │                            │                                   │      │
+//!     │ gave up                    ├─ ack ─► Settled                   │      └─► Ready at once
+//!     ▼                            │                                   ▼
+//!    Dead ◄──────────── reject ────┴───────────────────────────────  Dead ─redrive─► Ready
+//!     ▲
+//!   Parked: a dead letter that waits for room in the store
+//! ```
+
+/// Where a message is. One that is ready or in flight for the first time is known by its seat's stamp alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Not accepted yet: its send failed and will be tried again.
+    Unsent,
+    /// Can be handed out.
+    Ready,
+    /// In a consumer's hands, under a lease.
+    InFlight,
+    /// Failed; its policy is being asked.
+    Deciding,
+    /// Waits for its next attempt.
+    Delayed,
+    /// Past its policy.
+    Dead,
+    /// Past its policy, and the dead-letter store is full.
+    Parked,
+    /// Acked, or discarded by the policy.
+    Settled,
+}
+
+/// What can happen to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Trigger {
+    HandOver,
+    Ack,
+    /// nack, a dropped delivery, a panic.
+    Fail,
+    LeaseLost,
+    Snooze,
+    Reject,
+    /// A send was tried (again) and refused.
+    Refused,
+    /// A send was tried again and accepted.
+    Accepted,
+    /// The policy: again, at once.
+    RetryNow,
+    /// The policy: again, later.
+    RetryLater,
+    /// The policy: the resend ledger's turn again, later.
+    ResendLater,
+    /// The policy gave up, and there is room for a dead letter.
+    GiveUp,
+    /// The policy gave up, and there is none.
+    Park,
+    /// The policy: drop it.
+    Discard,
+    Due,
+    Redrive,
+    /// There is room for a dead letter again.
+    Room,
+}
+
+use State::*;
+
+/// Everything that may happen. What is not listed may not.
+const TABLE: &[(State, Trigger, State)] = &[
+    (Unsent, Trigger::Refused, Deciding),
+    (Unsent, Trigger::Accepted, Ready),
+    (Unsent, Trigger::GiveUp, Dead),
+    (Unsent, Trigger::Park, Parked),
+    (Ready, Trigger::HandOver, InFlight),
+    (InFlight, Trigger::Ack, Settled),
+    (InFlight, Trigger::Fail, Deciding),
+    (InFlight, Trigger::LeaseLost, Deciding),
+    (InFlight, Trigger::Snooze, Delayed),
+    (InFlight, Trigger::Reject, Deciding),
+    (Deciding, Trigger::RetryNow, Ready),
+    (Deciding, Trigger::RetryLater, Delayed),
+    (Deciding, Trigger::ResendLater, Unsent),
+    (Deciding, Trigger::GiveUp, Dead),
+    (Deciding, Trigger::Park, Parked),
+    (Deciding, Trigger::Discard, Settled),
+    (Delayed, Trigger::Due, Ready),
+    (Dead, Trigger::Redrive, Ready),
+    (Parked, Trigger::Room, Dead),
+];
+
+/// Where `trigger` takes a message from `state`, or `None` if it may not happen there.
+pub(crate) fn next(state: State, trigger: Trigger) -> Option<State> {
+    TABLE.iter().find(|(from, on, _)| (*from, *on) == (state, trigger)).map(|(_, _, to)| *to)
+}

@@ -1,0 +1,200 @@
+//! The senders' handle.
+
+use crate::error::{BatchError, SendError, SendErrorKind};
+use crate::hub::Hub;
+use crate::message::{Headers, MessageId};
+use crate::queue::Senders;
+use crate::receipt::Receipt;
+use crate::ring::Door;
+use std::fmt;
+use std::time::Duration;
+
+/// Sends messages into a queue. Clones are the same queue; when the last one is gone, and every `Queue`, the queue closes.
+///
+/// ```
+/// use redeliver::{Queue, SendErrorKind};
+///
+/// let queue = Queue::builder("tiny").capacity(1).open()?;
+/// let producer = queue.producer();
+/// producer.send("first")?;
+/// let error = producer.try_send("second").unwrap_err();
+/// assert_eq!((error.kind, error.message), (SendErrorKind::Full, "second")); // handed back, not lost
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Producer<T: Send + Sync + 'static> {
+    hub: Senders<T>,
+}
+
+fn failed<T>((kind, message): (SendErrorKind, T)) -> SendError<T> {
+    SendError { kind, message }
+}
+
+impl<T: Send + Sync + 'static> Producer<T> {
+    pub(crate) fn new(door: Door<Hub<T>>) -> Self {
+        Producer { hub: Senders::new(door) }
+    }
+
+    /// Sends a message, and waits for room if the queue is full.
+    ///
+    /// # Errors
+    /// [`Closed`](SendErrorKind::Closed).
+    #[inline]
+    pub fn send(&self, message: T) -> Result<MessageId, SendError<T>> {
+        self.hub.accept(message, None).map_err(failed)
+    }
+
+    /// Sends a message if there is room now.
+    ///
+    /// # Errors
+    /// [`Full`](SendErrorKind::Full), [`Closed`](SendErrorKind::Closed).
+    #[inline]
+    pub fn try_send(&self, message: T) -> Result<MessageId, SendError<T>> {
+        self.hub.try_accept(message).map_err(failed)
+    }
+
+    /// Sends a message, and waits for room no longer than `limit` by the queue's clock.
+    ///
+    /// ```
+    /// use redeliver::{Queue, SendErrorKind};
+    /// use std::time::Duration;
+    ///
+    /// let queue = Queue::builder("tiny").capacity(1).open()?;
+    /// queue.producer().send("first")?;
+    /// let error = queue.producer().send_timeout("second", Duration::from_millis(1)).unwrap_err();
+    /// assert_eq!(error.kind, SendErrorKind::Timeout);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Timeout`](SendErrorKind::Timeout), [`Closed`](SendErrorKind::Closed).
+    pub fn send_timeout(&self, message: T, limit: Duration) -> Result<MessageId, SendError<T>> {
+        let deadline = self.hub.side.deadline(limit);
+        self.hub.accept(message, deadline).map_err(failed)
+    }
+
+    /// Sends messages in order, and waits for room as [`send`](Self::send) does. They are collected first, so that an
+    /// iterator's own work never holds up the queue.
+    ///
+    /// # Errors
+    /// Where a message cannot be sent, those before it are, and those from it on come back.
+    pub fn send_batch(&self, messages: impl IntoIterator<Item = T>) -> Result<Vec<MessageId>, BatchError<T>> {
+        let mut messages = messages.into_iter().collect::<Vec<_>>().into_iter();
+        let mut sent = Vec::with_capacity(messages.len());
+        match self.hub.accept_batch(&mut messages, &mut sent) {
+            Ok(()) => Ok(sent),
+            Err((kind, first)) => Err(BatchError { sent, kind, unsent: std::iter::once(first).chain(messages).collect() }),
+        }
+    }
+
+    /// Sends a message without ever waiting: one that finds no room is recorded, and sent again when the queue's `resend`
+    /// policy says. The receipt tells how it ended.
+    ///
+    /// # Errors
+    /// [`Full`](SendErrorKind::Full) if the resend ledger is full too, [`Closed`](SendErrorKind::Closed).
+    ///
+    /// See [`Receipt`] and [`Unsent`](crate::Unsent) for examples.
+    pub fn submit(&self, message: T) -> Result<Receipt, SendError<T>> {
+        self.hub.submit(message, None, Headers::new()).map_err(failed)
+    }
+
+    /// A message with more to it: headers, a key.
+    ///
+    /// ```
+    /// use redeliver::Queue;
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// queue.producer().message("hello").key("user-7").header("traceparent", "00-4bf9-00f0-01").send()?;
+    /// let delivery = queue.consumer().recv()?;
+    /// assert_eq!(delivery.key(), Some("user-7"));
+    /// assert_eq!(delivery.headers().get_str("traceparent"), Some("00-4bf9-00f0-01"));
+    /// assert_eq!(delivery.headers().get_str("tracestate"), None);
+    /// # delivery.ack()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn message(&self, message: T) -> MessageBuilder<'_, T> {
+        MessageBuilder { producer: self, message, key: None, headers: Headers::new() }
+    }
+}
+
+impl<T: Send + Sync + 'static> Clone for Producer<T> {
+    fn clone(&self) -> Self {
+        Producer { hub: self.hub.clone() }
+    }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for Producer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("queue", &self.hub.side.settings.name).finish_non_exhaustive()
+    }
+}
+
+/// A message on its way to be sent. See [`Producer::message`].
+#[must_use = "nothing is sent before `send`, `try_send` or `submit`"]
+pub struct MessageBuilder<'a, T: Send + Sync + 'static> {
+    producer: &'a Producer<T>,
+    message: T,
+    key: Option<Box<str>>,
+    headers: Headers,
+}
+
+impl<T: Send + Sync + 'static> MessageBuilder<'_, T> {
+    /// What the message is about: shown to policies, deliveries and filters.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into().into_boxed_str());
+        self
+    }
+
+    /// Adds a header; one of the same name is replaced.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn is_plain(&self) -> bool {
+        self.key.is_none() && self.headers.is_empty()
+    }
+
+    /// As [`Producer::send`].
+    ///
+    /// # Errors
+    /// As [`Producer::send`].
+    pub fn send(self) -> Result<MessageId, SendError<T>> {
+        if self.is_plain() {
+            return self.producer.send(self.message);
+        }
+        let hub = &self.producer.hub;
+        hub.accept_boxed(hub.new_envelope(self.message, self.key, self.headers), None).map_err(unboxed)
+    }
+
+    /// As [`Producer::try_send`].
+    ///
+    /// # Errors
+    /// As [`Producer::try_send`].
+    pub fn try_send(self) -> Result<MessageId, SendError<T>> {
+        if self.is_plain() {
+            return self.producer.try_send(self.message);
+        }
+        let hub = &self.producer.hub;
+        hub.try_accept_boxed(hub.new_envelope(self.message, self.key, self.headers)).map_err(unboxed)
+    }
+
+    /// As [`Producer::submit`].
+    ///
+    /// # Errors
+    /// As [`Producer::submit`].
+    pub fn submit(self) -> Result<Receipt, SendError<T>> {
+        self.producer.hub.submit(self.message, self.key, self.headers).map_err(failed)
+    }
+}
+
+fn unboxed<T: Send + Sync>(
+    (kind, envelope): (SendErrorKind, std::sync::Arc<crate::envelope::Envelope<T>>),
+) -> SendError<T> {
+    SendError { kind, message: crate::hub::alone(envelope) }
+}
+
+impl<T: Send + Sync + 'static> fmt::Debug for MessageBuilder<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageBuilder").field("key", &self.key).field("headers", &self.headers).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! The answer to a `submit` that was not accepted at once.
+
+use crate::error::ReceiptError;
+use crate::message::MessageId;
+use crate::sync::{Condvar, Mutex};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+type Outcome = Result<MessageId, ReceiptError>;
+
+/// The end of a submit: resolves when the message is confirmed, given up, or its queue ends.
+///
+/// In memory a message is confirmed when the queue has accepted it. Waiting is in real time, whatever the queue's clock.
+///
+/// ```
+/// use redeliver::{Fixed, ManualClock, Queue, ReceiptError};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let second = Duration::from_secs(1);
+/// let queue = Queue::builder("tiny")
+///     .capacity(1)
+///     .resend(Fixed::new(second).max_attempts(2))
+///     .clock(clock.clone())
+///     .open()?;
+/// let producer = queue.producer();
+/// let accepted = producer.submit("first")?;
+/// let held = queue.consumer().recv()?; // and with it the only seat
+/// assert_eq!(accepted.wait()?, held.id());
+///
+/// let receipt = producer.submit("second")?; // no room: taken up by the resend ledger
+/// assert!(receipt.wait_timeout(Duration::ZERO).is_none());
+/// clock.advance(second); // sent again, and still no room: the policy gives up
+/// assert_eq!(receipt.wait(), Err(ReceiptError::GivenUp));
+/// assert_eq!(queue.dead_letters().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a receipt tells whether the message was accepted in the end"]
+pub struct Receipt {
+    id: MessageId,
+    pending: Option<Arc<Pending>>,
+}
+
+impl Receipt {
+    pub(crate) fn accepted(id: MessageId) -> Self {
+        Receipt { id, pending: None }
+    }
+
+    pub(crate) fn pending(id: MessageId, pending: Arc<Pending>) -> Self {
+        Receipt { id, pending: Some(pending) }
+    }
+
+    /// The id under which the message is, or will be, delivered.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// [`ReceiptError::GivenUp`] if the message is a dead letter now, [`ReceiptError::Unknown`] if its queue has ended.
+    pub fn wait(self) -> Result<MessageId, ReceiptError> {
+        self.pending.map_or(Ok(self.id), |pending| pending.wait())
+    }
+
+    /// Waits for the end, but not longer than `limit`; `None` if it has not come by then.
+    #[must_use]
+    pub fn wait_timeout(&self, limit: Duration) -> Option<Result<MessageId, ReceiptError>> {
+        match &self.pending {
+            None => Some(Ok(self.id)),
+            Some(pending) => pending.wait_timeout(limit),
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a receipt waits for.
+pub(crate) struct Pending {
+    outcome: Mutex<Option<Outcome>>,
+    resolved: Condvar,
+}
+
+impl Pending {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Pending { outcome: Mutex::new(None), resolved: Condvar::new() })
+    }
+
+    pub(crate) fn resolve(&self, outcome: Outcome) {
+        self.outcome.lock().get_or_insert(outcome);
+        self.resolved.notify_all();
+    }
+
+    fn wait(&self) -> Outcome {
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = *outcome {
+                return outcome;
+            }
+            self.resolved.wait(&mut outcome);
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a receipt waits in real time")]
+    fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
+        let deadline = Instant::now().checked_add(limit);
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = *outcome {
+                return Some(outcome);
+            }
+            match deadline {
+                None => self.resolved.wait(&mut outcome),
+                Some(deadline) => {
+                    if self.resolved.wait_until(&mut outcome, deadline).timed_out() {
+                        return *outcome;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The receivers' side: take the message at the head.
+
+use super::claim::lost_race;
+use super::*;
+
+/// What the head finds behind the ready messages.
+enum Ahead {
+    /// Passed over by the tail: this many positions can be passed.
+    Skipped(u64),
+    Empty,
+    /// Claimed and about to be published.
+    Soon,
+    Moved,
+}
+
+impl<P, B> Ring<P, B> {
+    /// Takes the next message: its position. Its seat is FLIGHT from now on.
+    #[inline(always)]
+    pub(super) fn take(&self) -> Option<u64> {
+        let head = self.head.load(Relaxed);
+        let seat = self.seat(head);
+        let at = self.at(head);
+        // The Acquire pairs with `put`.
+        if seat.stamp.load(Acquire) == at | READY && self.head.compare_exchange(head, self.next(head), SeqCst, Relaxed).is_ok() {
+            seat.stamp.store(at | FLIGHT, Release); // ours alone so far; pairs with the sweeper's Acquire
+            return Some(head);
+        }
+        self.take_run(1).map(|(pos, _)| pos)
+    }
+
+    /// Takes up to `max` ready messages in a row with one CAS: the first position and how many.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_run(&self, max: u64) -> Option<(u64, u64)> {
+        let mut losses = 0;
+        loop {
+            let head = self.head.load(SeqCst);
+            let (mut end, mut n) = (head, 0);
+            while n < max.min(self.seats_len) && self.is_ready(end) {
+                end = self.next(end);
+                n += 1;
+            }
+            if n > 0 {
+                if self.head.compare_exchange(head, end, SeqCst, Relaxed).is_ok() {
+                    self.hand_out(head, n);
+                    return Some((head, n));
+                }
+                lost_race(&mut losses);
+                continue;
+            }
+            match self.look_ahead(head) {
+                Ahead::Moved => retry(),
+                Ahead::Empty => return None,
+                Ahead::Skipped(n) => {
+                    if self.head.compare_exchange(head, self.advance(head, n), SeqCst, Relaxed).is_ok() {
+                        self.passed.fetch_add(n, SeqCst);
+                    }
+                    retry();
+                }
+                Ahead::Soon if cfg!(loom) && max == 1 => return None, // two spinners starve a third thread in loom
+                Ahead::Soon => {
+                    pauses(16); // gives its sender the line, and the core if it lost it
+                    losses += 1;
+                    if losses > 8 {
+                        yield_now();
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn is_ready(&self, pos: u64) -> bool {
+        // Pairs with `put`.
+        self.seat(pos).stamp.load(Acquire) & !BOXED == self.at(pos) | READY
+    }
+
+    /// The run is ours: members first, the head of the run last, so that who sees it in flight sees its members.
+    fn hand_out(&self, first: u64, n: u64) {
+        let mut pos = first;
+        for _ in 1..n {
+            pos = self.next(pos);
+            self.restamp(pos, MEMBER);
+        }
+        self.restamp(first, FLIGHT);
+    }
+
+    fn restamp(&self, pos: u64, to: u64) {
+        let stamp = &self.seat(pos).stamp;
+        stamp.store(with_state(stamp.load(Relaxed), to), Release); // pairs with the sweeper's Acquire
+    }
+
+    fn look_ahead(&self, head: u64) -> Ahead {
+        // The tail first, then the stamps: who claims a position for use has seen its seat free, so an older occupant tells
+        // that the tail has skipped it, without a look at the mark's line. The mark is needed once the seat was freed since.
+        let tail = self.tail();
+        let (mut pos, mut n) = (head, 0);
+        while pos != tail && self.was_passed_over(pos) {
+            pos = self.next(pos);
+            n += 1;
+        }
+        if self.head.load(SeqCst) != head {
+            return Ahead::Moved;
+        }
+        match n {
+            0 if tail == head => Ahead::Empty,
+            0 if self.is_ready(head) => Ahead::Moved,
+            0 => Ahead::Soon,
+            n => Ahead::Skipped(n),
+        }
+    }
+
+    fn was_passed_over(&self, pos: u64) -> bool {
+        let stamp = self.seat(pos).stamp.load(Acquire);
+        let occupied = state(stamp) >= FLIGHT && lap(stamp) < self.lap(pos);
+        occupied || self.is_skipped(pos)
+    }
+}

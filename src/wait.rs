@@ -1,0 +1,182 @@
+//! The waiting room: who sleeps until there is a message, or room; threads and tasks alike.
+//!
+//! A sleeper puts itself on the list, raises the count with a SeqCst RMW, looks once more for work, and only then sleeps.
+//! Who makes work does so by a SeqCst RMW and then reads the count: one of the two sees the other (Dekker), so no wake-up
+//! is lost, and while nobody sleeps a wake-up check is one load.
+//!
+//! One woken thread at a time: it clears WAKING, looks for work, and after success wakes the next one if work is left. So a
+//! burst of sends costs one wake-up, not one each. Tasks do not hold WAKING, since an executor may take its time.
+
+use crate::sync::*;
+use std::collections::VecDeque;
+use std::task::Waker;
+
+/// How to reach a sleeper.
+pub(crate) enum Sleeper {
+    Thread(Thread),
+    #[cfg_attr(not(test), expect(dead_code, reason = "the async face sleeps as a task"))]
+    Task(Waker),
+}
+
+impl Sleeper {
+    fn wake(self) {
+        match self {
+            Sleeper::Thread(thread) => thread.unpark(),
+            // A waker is the user's code: it may panic, and is called outside the list's lock.
+            Sleeper::Task(waker) => crate::panics::contained(|| waker.wake()).unwrap_or(()),
+        }
+    }
+}
+
+/// A woken thread is on its way.
+const WAKING: u32 = 1;
+const SLEEPER: u32 = 2;
+
+/// The sleepers of one side.
+pub(crate) struct Waiters {
+    /// Twice the number of sleepers, and WAKING.
+    word: AtomicU32,
+    /// How many more seats must become free until a wake-up pays. Only for those who wait for room.
+    need: AtomicU32,
+    list: Mutex<List>,
+}
+
+struct List {
+    last_ticket: u64,
+    sleepers: VecDeque<(u64, Sleeper)>,
+}
+
+impl Waiters {
+    fn new() -> Self {
+        let list = List { last_ticket: 0, sleepers: VecDeque::new() };
+        Waiters { word: AtomicU32::new(0), need: AtomicU32::new(0), list: Mutex::new(list) }
+    }
+
+    /// Is there somebody to wake? Ask after the SeqCst RMW that made work.
+    #[inline(always)]
+    pub(crate) fn is_due(&self) -> bool {
+        loom_fence();
+        let word = self.word.load(SeqCst); // pairs with `join`
+        word >= SLEEPER && word & WAKING == 0
+    }
+
+    /// As [`is_due`](Self::is_due), and wakes.
+    #[inline(always)]
+    pub(crate) fn notify(&self) {
+        if self.is_due() {
+            self.wake_one();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wake_one(&self) {
+        let mut list = self.list.lock();
+        if self.word.load(Relaxed) & WAKING != 0 {
+            return; // the one on its way will look after the next
+        }
+        let Some((_, sleeper)) = list.sleepers.pop_front() else { return };
+        let is_thread = matches!(sleeper, Sleeper::Thread(_));
+        self.word.fetch_sub(if is_thread { SLEEPER - WAKING } else { SLEEPER }, SeqCst);
+        drop(list);
+        sleeper.wake();
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let mut list = self.list.lock();
+        let sleepers = std::mem::take(&mut list.sleepers);
+        self.word.fetch_sub(SLEEPER * sleepers.len() as u32, SeqCst);
+        drop(list);
+        for (_, sleeper) in sleepers {
+            sleeper.wake();
+        }
+    }
+
+    /// `n` seats became free while somebody waits for room. Wakes once per `need` of them: a wake-up for every settle would
+    /// cost more than the settle.
+    #[cold]
+    #[inline(never)]
+    fn freed(&self, n: u32) {
+        if self.need.fetch_sub(n, Relaxed) as i32 <= n as i32 {
+            self.wake_one();
+        }
+    }
+
+    /// Puts the caller on the list. Look for work after this, and sleep only if there is none.
+    pub(crate) fn join(&self, sleeper: Sleeper, need: u32) -> u64 {
+        let mut list = self.list.lock();
+        list.last_ticket += 1;
+        let ticket = list.last_ticket;
+        let least = if list.sleepers.is_empty() { need } else { need.min(self.need.load(Relaxed)) };
+        self.need.store(least, Relaxed);
+        list.sleepers.push_back((ticket, sleeper));
+        self.word.fetch_add(SLEEPER, SeqCst); // pairs with `is_due`
+        loom_fence();
+        ticket
+    }
+
+    /// Is the ticket still on the list? If not, it was called, and the caller must [`leave`](Self::leave).
+    pub(crate) fn is_waiting(&self, ticket: u64) -> bool {
+        self.list.lock().sleepers.iter().any(|(other, _)| *other == ticket)
+    }
+
+    /// Takes the caller off the list. True: it had been called, so it must look for work, or else pass the call on.
+    pub(crate) fn leave(&self, ticket: u64) -> bool {
+        let mut list = self.list.lock();
+        match list.sleepers.iter().position(|(other, _)| *other == ticket) {
+            Some(at) => {
+                list.sleepers.remove(at);
+                self.word.fetch_sub(SLEEPER, SeqCst);
+                false
+            }
+            None => {
+                self.word.fetch_and(!WAKING, SeqCst);
+                true
+            }
+        }
+    }
+}
+
+/// The two waiting rooms of a queue, in memory that is never freed: all that a settle touches after the CAS that gave its
+/// seat away. Headers are pooled; a wake-up that comes late reaches the next queue and is one look too many there.
+pub(crate) struct Header {
+    /// Who waits for a message.
+    pub(crate) mail: Waiters,
+    /// Who waits for room, or for everything to be settled.
+    pub(crate) room: Waiters,
+}
+
+#[cfg(not(loom))]
+static POOL: Mutex<Vec<&'static Header>> = Mutex::new(Vec::new());
+
+impl Header {
+    #[cfg(not(loom))]
+    pub(crate) fn take_one() -> &'static Header {
+        POOL.lock().pop().unwrap_or_else(Header::leaked)
+    }
+
+    #[cfg(not(loom))]
+    pub(crate) fn give_back(header: &'static Header) {
+        POOL.lock().push(header);
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn take_one() -> &'static Header {
+        Header::leaked()
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn give_back(_: &'static Header) {}
+
+    fn leaked() -> &'static Header {
+        Box::leak(Box::new(Header { mail: Waiters::new(), room: Waiters::new() }))
+    }
+
+    /// A settle made room.
+    #[inline(always)]
+    pub(crate) fn seat_freed(&self, n: u32) {
+        if self.room.is_due() {
+            self.room.freed(n);
+        }
+    }
+}
