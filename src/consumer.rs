@@ -46,7 +46,10 @@ impl<T: Send + Sync + 'static> Consumer<T> {
     /// delayed, one of them may come back, so it waits.
     #[inline]
     pub fn recv(&self) -> Result<Delivery<T>, RecvError> {
-        self.hub.hand_over(None, &self.pace).map_err(|_| RecvError::Closed)
+        match self.hub.hand_over_fast() {
+            Some(delivery) => Ok(delivery),
+            None => self.hub.hand_over(None, &self.pace).map_err(|_| RecvError::Closed),
+        }
     }
 
     /// Receives the next message if one is ready now.
@@ -55,6 +58,15 @@ impl<T: Send + Sync + 'static> Consumer<T> {
     /// [`Empty`](TryRecvError::Empty), [`Closed`](TryRecvError::Closed).
     #[inline]
     pub fn try_recv(&self) -> Result<Delivery<T>, TryRecvError> {
+        match self.hub.hand_over_fast() {
+            Some(delivery) => Ok(delivery),
+            None => self.try_recv_slowly(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_recv_slowly(&self) -> Result<Delivery<T>, TryRecvError> {
         self.hub.try_hand_over().ok_or_else(|| self.nothing())
     }
 
@@ -131,7 +143,6 @@ impl<T: Send + Sync + 'static> Consumer<T> {
         std::iter::from_fn(|| self.recv().ok())
     }
 
-    #[cold]
     fn nothing(&self) -> TryRecvError {
         if self.hub.is_over() { TryRecvError::Closed } else { TryRecvError::Empty }
     }

@@ -5,7 +5,7 @@ use crate::history::Attempt;
 use crate::hub::{ColdDelivery, Core, Fault, Hub};
 use crate::message::{Headers, MessageId};
 use crate::panics::contained;
-use crate::ring::{Load, Tenancy};
+use crate::ring::{Held, Hold, Load, Look, Tenancy};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -40,51 +40,29 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[must_use = "a delivery that is dropped has failed"]
 pub struct Delivery<T: Send + Sync + 'static> {
-    /// `None` once it is settled.
-    held: Option<Held<T>>,
+    hold: Hold<Hub<T>>,
 }
-
-enum Held<T: Send + Sync + 'static> {
-    /// A first delivery: a seat of the ring.
-    Hot(Tenancy<Hub<T>>),
-    /// A redelivery.
-    Cold(Box<ColdDelivery<T>>),
-}
-
-use Held::{Cold, Hot};
 
 impl<T: Send + Sync + 'static> Delivery<T> {
     #[inline(always)]
     pub(crate) fn hot(tenancy: Tenancy<Hub<T>>) -> Self {
-        Delivery { held: Some(Hot(tenancy)) }
+        Delivery { hold: Hold::hot(tenancy) }
     }
 
     pub(crate) fn cold(cold: ColdDelivery<T>) -> Self {
-        Delivery { held: Some(Cold(Box::new(cold))) }
-    }
-
-    #[inline(always)]
-    fn held(&self) -> &Held<T> {
-        match &self.held {
-            Some(held) => held,
-            None => unreachable!("a settled delivery is gone"),
-        }
+        Delivery { hold: Hold::cold(Box::new(cold)) }
     }
 
     #[inline(always)]
     fn core(&self) -> &Core<T> {
-        match self.held() {
-            Hot(tenancy) => tenancy.shared(),
-            Cold(cold) => &cold.core,
+        match self.hold.look() {
+            Look::Hot(tenancy) => tenancy.shared(),
+            Look::Cold(cold) => &cold.core,
         }
     }
 
-    #[inline(always)]
-    fn take(mut self) -> Held<T> {
-        match self.held.take() {
-            Some(held) => held,
-            None => unreachable!("a settled delivery is gone"),
-        }
+    fn take(mut self) -> Held<Hub<T>> {
+        std::mem::replace(&mut self.hold, Hold::ended()).into_held()
     }
 
     // ---- reading ----
@@ -93,33 +71,33 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     #[inline]
     #[must_use]
     pub fn message(&self) -> &T {
-        match self.held() {
-            Hot(tenancy) => match tenancy.peek() {
+        match self.hold.look() {
+            Look::Hot(tenancy) => match tenancy.peek() {
                 Load::Plain(message) => message,
                 Load::Boxed(envelope) => envelope.message(),
             },
-            Cold(cold) => cold.envelope.message(),
+            Look::Cold(cold) => cold.envelope.message(),
         }
     }
 
     /// The message's id: the same over redelivery and redrive, so a receiver can know a repetition by it.
     #[must_use]
     pub fn id(&self) -> MessageId {
-        match self.held() {
-            Hot(tenancy) => match tenancy.peek() {
+        match self.hold.look() {
+            Look::Hot(tenancy) => match tenancy.peek() {
                 Load::Plain(_) => tenancy.shared().side.id_at(tenancy.pos()),
                 Load::Boxed(envelope) => envelope.id,
             },
-            Cold(cold) => cold.envelope.id,
+            Look::Cold(cold) => cold.envelope.id,
         }
     }
 
     /// Which delivery of this message this is, from 1. A [`snooze`](Self::snooze) does not count.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        match self.held() {
-            Hot(_) => 1,
-            Cold(cold) => cold.attempt,
+        match self.hold.look() {
+            Look::Hot(_) => 1,
+            Look::Cold(cold) => cold.attempt,
         }
     }
 
@@ -158,42 +136,42 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     }
 
     fn with_envelope<'a, R>(&'a self, of: impl FnOnce(&'a crate::envelope::Envelope<T>) -> R, plain: R) -> R {
-        match self.held() {
-            Hot(tenancy) => match tenancy.peek() {
+        match self.hold.look() {
+            Look::Hot(tenancy) => match tenancy.peek() {
                 Load::Plain(_) => plain,
                 Load::Boxed(envelope) => of(envelope),
             },
-            Cold(cold) => of(&cold.envelope),
+            Look::Cold(cold) => of(&cold.envelope),
         }
     }
 
     /// When it was sent, by the wall clock, to about ten milliseconds (exactly with a manual clock).
     #[must_use]
     pub fn sent_at(&self) -> SystemTime {
-        match self.held() {
-            Hot(tenancy) => match tenancy.peek() {
+        match self.hold.look() {
+            Look::Hot(tenancy) => match tenancy.peek() {
                 Load::Plain(_) => tenancy.shared().sent_at(tenancy.pos()),
                 Load::Boxed(envelope) => envelope.sent_at,
             },
-            Cold(cold) => cold.envelope.sent_at,
+            Look::Cold(cold) => cold.envelope.sent_at,
         }
     }
 
     /// The attempts that failed before this one, oldest first; of more than a thousand the newest.
     #[must_use]
     pub fn history(&self) -> &[Attempt] {
-        match self.held() {
-            Hot(_) => &[],
-            Cold(cold) => &cold.history,
+        match self.hold.look() {
+            Look::Hot(_) => &[],
+            Look::Cold(cold) => &cold.history,
         }
     }
 
     /// Is the lease gone? Then stop working: whatever is settled now is refused.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        match self.held() {
-            Hot(tenancy) => tenancy.is_lost(),
-            Cold(cold) => cold.core.is_lost_cold(cold),
+        match self.hold.look() {
+            Look::Hot(tenancy) => tenancy.is_lost(),
+            Look::Cold(cold) => cold.core.is_lost_cold(cold),
         }
     }
 
@@ -204,16 +182,23 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     /// # Errors
     /// [`StaleLease`](SettleErrorKind::StaleLease) if the lease was lost; nothing has changed.
     #[inline]
-    pub fn ack(self) -> Result<(), SettleError<T>> {
+    pub fn ack(mut self) -> Result<(), SettleError<T>> {
+        if self.hold.ack_fast() { Ok(()) } else { self.ack_slowly() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ack_slowly(self) -> Result<(), SettleError<T>> {
         match self.take() {
-            Hot(tenancy) => tenancy.ack().map_err(stale_hot),
-            Cold(cold) => match cold.core.ack_cold(&cold) {
+            Held::Hot(tenancy) => tenancy.ack().map_err(stale_hot),
+            Held::Cold(cold) => match cold.core.ack_cold(&cold) {
                 Ok(()) => {
                     contained(|| drop(cold)); // drops the message, which is the user's code
                     Ok(())
                 }
                 Err(kind) => Err(refused_cold(kind, cold)),
             },
+            Held::Ended => gone(),
         }
     }
 
@@ -306,15 +291,17 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     /// [`StaleLease`](SettleErrorKind::StaleLease) if the lease was lost; nothing has changed.
     pub fn snooze(self, after: Duration) -> Result<(), SettleError<T>> {
         match self.take() {
-            Hot(tenancy) => tenancy.win_slowly().map(|won| Core::snooze_hot(won, after)).map_err(stale_hot),
-            Cold(cold) => cold.core.snooze_cold(&cold, after).map_err(|kind| refused_cold(kind, cold)),
+            Held::Hot(tenancy) => tenancy.win_slowly().map(|won| Core::snooze_hot(won, after)).map_err(stale_hot),
+            Held::Cold(cold) => cold.core.snooze_cold(&cold, after).map_err(|kind| refused_cold(kind, cold)),
+            Held::Ended => gone(),
         }
     }
 
     fn fail(self, fault: Fault) -> Result<(), SettleError<T>> {
         match self.take() {
-            Hot(tenancy) => tenancy.win_slowly().map(|won| Core::fail_hot(won, fault)).map_err(stale_hot),
-            Cold(cold) => cold.core.fail_cold(&cold, fault).map_err(|kind| refused_cold(kind, cold)),
+            Held::Hot(tenancy) => tenancy.win_slowly().map(|won| Core::fail_hot(won, fault)).map_err(stale_hot),
+            Held::Cold(cold) => cold.core.fail_cold(&cold, fault).map_err(|kind| refused_cold(kind, cold)),
+            Held::Ended => gone(),
         }
     }
 
@@ -336,15 +323,16 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     /// dropped, it comes back when the lease ends.
     pub fn into_message(self) -> Result<T, SettleError<T>> {
         match self.take() {
-            Hot(tenancy) => match tenancy.ack_and_take() {
+            Held::Hot(tenancy) => match tenancy.ack_and_take() {
                 Ok(Load::Plain(message)) => Ok(message),
                 Ok(Load::Boxed(envelope)) => Ok(sole(envelope)),
                 Err(tenancy) => Err(stale_hot(tenancy)),
             },
-            Cold(cold) => match cold.core.ack_cold_alone(&cold) {
+            Held::Cold(cold) => match cold.core.ack_cold_alone(&cold) {
                 Ok(()) => Ok(sole(cold.envelope)),
                 Err(kind) => Err(refused_cold(kind, cold)),
             },
+            Held::Ended => gone(),
         }
     }
 
@@ -376,9 +364,9 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     }
 
     fn set_lease(&self, after: Option<Duration>) -> Result<(), StaleLease> {
-        match self.held() {
-            Hot(tenancy) => tenancy.shared().extend_hot(tenancy, after),
-            Cold(cold) => cold.core.extend_cold(cold, after),
+        match self.hold.look() {
+            Look::Hot(tenancy) => tenancy.shared().extend_hot(tenancy, after),
+            Look::Cold(cold) => cold.core.extend_cold(cold, after),
         }
     }
 
@@ -409,6 +397,11 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     }
 }
 
+#[cold]
+fn gone() -> ! {
+    unreachable!("a delivery that was settled is in nobody's hands")
+}
+
 /// The message of an envelope that nobody else holds.
 fn sole<T: Send + Sync>(envelope: Arc<crate::envelope::Envelope<T>>) -> T {
     match Arc::try_unwrap(envelope).map(crate::envelope::Envelope::into_message) {
@@ -425,24 +418,25 @@ fn stale_hot<T: Send + Sync>(tenancy: Tenancy<Hub<T>>) -> SettleError<T> {
 #[cold]
 fn refused_cold<T: Send + Sync>(kind: SettleErrorKind, mut cold: Box<ColdDelivery<T>>) -> SettleError<T> {
     cold.returned = true;
-    SettleError { kind, delivery: Delivery { held: Some(Cold(cold)) } }
+    SettleError { kind, delivery: Delivery { hold: Hold::cold(cold) } }
 }
 
 impl<T: Send + Sync + 'static> Drop for Delivery<T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            give_up(held);
+        if !self.hold.has_ended() {
+            give_up(std::mem::replace(&mut self.hold, Hold::ended()).into_held());
         }
     }
 }
 
 /// A delivery that was dropped unsettled. Nothing here may panic: it may run while the thread unwinds.
 #[cold]
-fn give_up<T: Send + Sync>(held: Held<T>) {
+#[inline(never)]
+fn give_up<T: Send + Sync>(held: Held<Hub<T>>) {
     let fault = if std::thread::panicking() { Fault::Panicked } else { Fault::Dropped };
     match held {
-        Hot(tenancy) => match tenancy.win_slowly() {
+        Held::Hot(tenancy) => match tenancy.win_slowly() {
             Ok(won) => Core::fail_hot(won, fault),
             Err(tenancy) => {
                 let (core, pos) = (tenancy.to_arc(), tenancy.pos());
@@ -450,12 +444,13 @@ fn give_up<T: Send + Sync>(held: Held<T>) {
                 core.seat_was_left(pos);
             }
         },
-        Cold(cold) => {
+        Held::Cold(cold) => {
             if !cold.returned {
                 let _ = cold.core.fail_cold(&cold, fault); // stale: somebody else has it
             }
             contained(|| drop(cold));
         }
+        Held::Ended => {}
     }
 }
 

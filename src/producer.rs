@@ -40,7 +40,10 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// [`Closed`](SendErrorKind::Closed).
     #[inline]
     pub fn send(&self, message: T) -> Result<MessageId, SendError<T>> {
-        self.hub.accept(message, None).map_err(failed)
+        match self.hub.accept_fast(message) {
+            Ok(id) => Ok(id),
+            Err(message) => self.hub.accept(message, None).map_err(failed),
+        }
     }
 
     /// Sends a message if there is room now.
@@ -49,7 +52,10 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// [`Full`](SendErrorKind::Full), [`Closed`](SendErrorKind::Closed).
     #[inline]
     pub fn try_send(&self, message: T) -> Result<MessageId, SendError<T>> {
-        self.hub.try_accept(message).map_err(failed)
+        match self.hub.accept_fast(message) {
+            Ok(id) => Ok(id),
+            Err(message) => self.hub.try_accept(message).map_err(failed),
+        }
     }
 
     /// Sends a message, and waits for room no longer than `limit` by the queue's clock.

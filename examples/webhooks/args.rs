@@ -86,10 +86,7 @@ pub fn parse() -> Result<Command, ArgsError> {
 fn parse_from(mut parser: lexopt::Parser) -> Result<Command, ArgsError> {
     let mut args = Args {
         url: None,
-        file: PathBuf::from(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/examples/webhooks/events.jsonl"
-        )),
+        file: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/webhooks/events.jsonl")),
         threads: 8,
         attempts: 6,
         timeout: Duration::ZERO,
@@ -103,9 +100,7 @@ fn parse_from(mut parser: lexopt::Parser) -> Result<Command, ArgsError> {
             Long("file") => args.file = parser.value()?.into(),
             Long("threads") => args.threads = number("--threads", &parser.value()?, 1..=256)?,
             Long("attempts") => args.attempts = number("--attempts", &parser.value()?, 1..=1000)?,
-            Long("timeout-ms") => {
-                timeout_ms = Some(number("--timeout-ms", &parser.value()?, 1..=600_000)?)
-            }
+            Long("timeout-ms") => timeout_ms = Some(number("--timeout-ms", &parser.value()?, 1..=600_000)?),
             Long("seed") => args.seed = number("--seed", &parser.value()?, 0..=u64::MAX)?,
             Long("json") => args.json = true,
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -129,16 +124,9 @@ fn number<N: FromStr + PartialOrd + Display>(
     value: &OsStr,
     range: RangeInclusive<N>,
 ) -> Result<N, ArgsError> {
-    let parsed = value
-        .to_str()
-        .and_then(|text| text.parse().ok())
-        .filter(|n| range.contains(n));
+    let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|n| range.contains(n));
     let (least, most) = range.into_inner();
-    parsed.ok_or_else(|| {
-        ArgsError(format!(
-            "{option} {value:?}: not a whole number from {least} to {most}"
-        ))
-    })
+    parsed.ok_or_else(|| ArgsError(format!("{option} {value:?}: not a whole number from {least} to {most}")))
 }
 
 #[cfg(test)]
@@ -151,9 +139,7 @@ mod tests {
 
     #[test]
     fn no_arguments_run_against_the_server_of_its_own() {
-        let Ok(Command::Run(args)) = parsed(&[]) else {
-            panic!("no arguments are fine")
-        };
+        let Ok(Command::Run(args)) = parsed(&[]) else { panic!("no arguments are fine") };
         assert!(args.url.is_none());
         assert_eq!(args.timeout, Duration::from_millis(500));
     }
@@ -161,19 +147,14 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_with_its_option() {
         for (words, part) in [
-            (
-                ["--threads", "0"],
-                "--threads \"0\": not a whole number from 1 to 256",
-            ),
+            (["--threads", "0"], "--threads \"0\": not a whole number from 1 to 256"),
             (["--attempts", "many"], "--attempts \"many\""),
             (["--url", "https://example.org"], "https"),
             (["--url", "example.org"], "http://"),
             (["--url", "http://example.org:99999/"], "--url"),
             (["--colour", "red"], "--colour"),
         ] {
-            let Err(error) = parsed(&words) else {
-                panic!("{words:?} must be refused")
-            };
+            let Err(error) = parsed(&words) else { panic!("{words:?} must be refused") };
             assert!(error.to_string().contains(part), "{words:?}: {error}");
         }
     }

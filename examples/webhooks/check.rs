@@ -26,37 +26,19 @@ pub fn compare(events: &[Event], sent: &Sent, report: &Report, inbox: &Inbox) ->
         strangers.remove(&key);
         let delivered = report.delivered.contains(line);
         match inbox.accepted.get(&key) {
-            Some(arrived) if **arrived != **body => {
-                problems.push(format!("line {line} arrived with other bytes"))
-            }
+            Some(arrived) if **arrived != **body => problems.push(format!("line {line} arrived with other bytes")),
             Some(_) if !delivered => dead_but_accepted += 1,
-            None if delivered => problems.push(format!(
-                "line {line} counts as delivered, but the server lacks it"
-            )),
+            None if delivered => problems.push(format!("line {line} counts as delivered, but the server lacks it")),
             _ => {}
         }
     }
-    problems.extend(
-        strangers
-            .iter()
-            .map(|key| format!("the server accepted {key}, which was never sent")),
-    );
-    Verdict {
-        accepted: inbox.accepted.len(),
-        duplicates: inbox.duplicates,
-        dead_but_accepted,
-        problems,
-    }
+    problems.extend(strangers.iter().map(|key| format!("the server accepted {key}, which was never sent")));
+    Verdict { accepted: inbox.accepted.len(), duplicates: inbox.duplicates, dead_but_accepted, problems }
 }
 
 /// Says it on stderr, since stdout may have to be one JSON object. Returns whether all is well.
 pub fn print(verdict: &Verdict) -> bool {
-    let Verdict {
-        accepted,
-        duplicates,
-        dead_but_accepted,
-        problems,
-    } = verdict;
+    let Verdict { accepted, duplicates, dead_but_accepted, problems } = verdict;
     for problem in problems {
         eprintln!("webhooks: {problem}");
     }
@@ -65,9 +47,7 @@ pub fn print(verdict: &Verdict) -> bool {
         eprintln!("check: it recognised {duplicates} duplicates by their Idempotency-Key");
     }
     if *dead_but_accepted > 0 {
-        eprintln!(
-            "check: {dead_but_accepted} dead letters had arrived, but every answer to them was lost"
-        );
+        eprintln!("check: {dead_but_accepted} dead letters had arrived, but every answer to them was lost");
     }
     problems.is_empty()
 }

@@ -36,10 +36,7 @@ impl Client {
             .proxy(None)
             .user_agent("redeliver-webhooks")
             .build();
-        Self {
-            agent: config.new_agent(),
-            url,
-        }
+        Self { agent: config.new_agent(), url }
     }
 
     /// One attempt. `id` is the same at every attempt for the event, so an endpoint that has seen
@@ -57,18 +54,13 @@ impl Client {
     fn try_post(&self, id: MessageId, event: &Event) -> Result<(), DeliveryError> {
         let request = self.agent.post(self.url.uri());
         let request = request.header("Content-Type", "application/json");
-        let request = request
-            .header("Idempotency-Key", id.to_string())
-            .header("X-Event-Line", event.line);
+        let request = request.header("Idempotency-Key", id.to_string()).header("X-Event-Line", event.line);
         let (head, body) = request.send(&event.body[..])?.into_parts();
         skip(body);
         if head.status.is_success() {
             return Ok(());
         }
-        Err(DeliveryError::Status {
-            code: head.status.as_u16(),
-            retry_after: retry_after(&head.headers),
-        })
+        Err(DeliveryError::Status { code: head.status.as_u16(), retry_after: retry_after(&head.headers) })
     }
 }
 

@@ -10,10 +10,7 @@ use ureq::http::StatusCode;
 #[derive(Debug)]
 pub enum DeliveryError {
     /// The endpoint answered, but not with a 2xx.
-    Status {
-        code: u16,
-        retry_after: Option<Duration>,
-    },
+    Status { code: u16, retry_after: Option<Duration> },
     /// No complete answer within the timeout. The endpoint may have taken the event all the same.
     Timeout,
     /// The connection could not be made, or broke.

@@ -25,11 +25,7 @@ pub struct ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, source } = self;
-        write!(
-            f,
-            "cannot read the events in {}: {source}\nName a readable file with --file.",
-            file.display()
-        )
+        write!(f, "cannot read the events in {}: {source}\nName a readable file with --file.", file.display())
     }
 }
 
@@ -41,10 +37,7 @@ impl Error for ReadError {
 
 /// Reads the whole file: its bytes are needed until the end, to compare them with what arrived.
 pub fn read(file: &Path) -> Result<Vec<Event>, ReadError> {
-    let bytes = fs::read(file).map_err(|source| ReadError {
-        file: file.to_owned(),
-        source,
-    })?;
+    let bytes = fs::read(file).map_err(|source| ReadError { file: file.to_owned(), source })?;
     Ok(split(&bytes))
 }
 
@@ -52,13 +45,7 @@ fn split(bytes: &[u8]) -> Vec<Event> {
     // `\n` ends a line rather than separating two, so nothing follows the last one.
     let lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let bodies = lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line));
-    bodies
-        .zip(1..)
-        .map(|(body, line)| Event {
-            line,
-            body: body.into(),
-        })
-        .collect()
+    bodies.zip(1..).map(|(body, line)| Event { line, body: body.into() }).collect()
 }
 
 #[cfg(test)]
@@ -67,12 +54,7 @@ mod tests {
 
     #[test]
     fn every_line_is_an_event_and_keeps_its_bytes() {
-        let bodies = |bytes: &[u8]| {
-            split(bytes)
-                .iter()
-                .map(|event| event.body.to_vec())
-                .collect::<Vec<_>>()
-        };
+        let bodies = |bytes: &[u8]| split(bytes).iter().map(|event| event.body.to_vec()).collect::<Vec<_>>();
         assert_eq!(bodies(b""), Vec::<Vec<u8>>::new());
         assert_eq!(bodies(b"\n"), [b""]);
         assert_eq!(bodies(b"a\n\n\xff\r\nb"), [&b"a"[..], b"", b"\xff\r", b"b"]);

@@ -69,11 +69,7 @@ fn run(args: &Args, events: &[Event]) -> Result<ExitCode, Box<dyn Error>> {
         None => Some(Server::start(args.seed, args.timeout)?),
     };
     let own_url = server.as_ref().map(Server::url);
-    let url = args
-        .url
-        .as_ref()
-        .or(own_url)
-        .ok_or("there is no endpoint")?;
+    let url = args.url.as_ref().or(own_url).ok_or("there is no endpoint")?;
     let client = Client::new(url.clone(), args.timeout, args.threads);
     progress::announce(args, events.len(), url);
 
@@ -81,11 +77,7 @@ fn run(args: &Args, events: &[Event]) -> Result<ExitCode, Box<dyn Error>> {
     let (sent, delivered) = send_and_deliver(&queue, events, &client, args.threads)?;
 
     let report = Report::new(&queue, events, &delivered);
-    let printed = report::print(&if args.json {
-        report.to_json()
-    } else {
-        report.to_table()
-    });
+    let printed = report::print(&if args.json { report.to_json() } else { report.to_table() });
     let exact = match server {
         Some(server) => check::print(&check::compare(events, &sent, &report, &server.inbox())),
         None => true,
@@ -135,9 +127,7 @@ fn send_and_deliver(
         let work = || deliver(&queue.consumer(), client);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
 
-        progress::show(queue, events.len(), || {
-            workers.iter().all(|w| w.is_finished())
-        });
+        progress::show(queue, events.len(), || workers.iter().all(|w| w.is_finished()));
 
         let delivered: thread::Result<Vec<_>> = workers.into_iter().map(|w| w.join()).collect();
         // The sender must not wait for room that nobody makes any more.

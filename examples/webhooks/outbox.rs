@@ -34,11 +34,7 @@ struct Outbox {
 }
 
 impl Outbox {
-    fn submit(
-        &mut self,
-        producer: &Producer<Event>,
-        mut event: Event,
-    ) -> Result<(), SendError<Event>> {
+    fn submit(&mut self, producer: &Producer<Event>, mut event: Event) -> Result<(), SendError<Event>> {
         loop {
             match producer.submit(event) {
                 Ok(receipt) => {
@@ -58,11 +54,7 @@ impl Outbox {
     /// thing to wait for.
     fn wait_for_room(&mut self) {
         const PATIENCE: Duration = Duration::from_millis(5);
-        match self
-            .pending
-            .front()
-            .map(|oldest| oldest.wait_timeout(PATIENCE))
-        {
+        match self.pending.front().map(|oldest| oldest.wait_timeout(PATIENCE)) {
             Some(Some(outcome)) => {
                 self.pending.pop_front();
                 self.resolved.push(outcome.ok());
@@ -74,8 +66,7 @@ impl Outbox {
     }
 
     fn wait_for_all(mut self) -> Sent {
-        self.resolved
-            .extend(self.pending.into_iter().map(|receipt| receipt.wait().ok()));
+        self.resolved.extend(self.pending.into_iter().map(|receipt| receipt.wait().ok()));
         self.resolved
     }
 }

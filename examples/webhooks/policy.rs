@@ -21,13 +21,9 @@ pub struct HonourRetryAfter {
 
 impl HonourRetryAfter {
     pub fn new(attempts_max: u32) -> Self {
-        let backoff = Exponential::new(Duration::from_millis(100))
-            .max_delay(Duration::from_secs(1))
-            .jitter(Jitter::Equal);
-        Self {
-            attempts_max,
-            backoff: Box::new(backoff.max_attempts(attempts_max)),
-        }
+        let backoff =
+            Exponential::new(Duration::from_millis(100)).max_delay(Duration::from_secs(1)).jitter(Jitter::Equal);
+        Self { attempts_max, backoff: Box::new(backoff.max_attempts(attempts_max)) }
     }
 }
 
@@ -35,12 +31,9 @@ impl RetryPolicy for HonourRetryAfter {
     fn decide(&self, failure: &Failure<'_>) -> Decision {
         match failure.error::<DeliveryError>() {
             Some(error) if error.is_permanent() => Decision::DeadLetter,
-            Some(DeliveryError::Status {
-                retry_after: Some(wait),
-                ..
-            }) if failure.attempt() < self.attempts_max => Decision::Retry {
-                after: (*wait).min(RETRY_AFTER_MAX) + spread(failure.random()),
-            },
+            Some(DeliveryError::Status { retry_after: Some(wait), .. }) if failure.attempt() < self.attempts_max => {
+                Decision::Retry { after: (*wait).min(RETRY_AFTER_MAX) + spread(failure.random()) }
+            }
             _ => self.backoff.decide(failure),
         }
     }
@@ -58,28 +51,14 @@ mod tests {
     use redeliver::Cause;
 
     fn decide(attempt: u32, code: u16, retry_after_s: Option<u64>) -> Decision {
-        let error = DeliveryError::Status {
-            code,
-            retry_after: retry_after_s.map(Duration::from_secs),
-        };
-        HonourRetryAfter::new(3)
-            .decide(&Failure::new(attempt, Cause::Nack(&error)).with_random(250))
+        let error = DeliveryError::Status { code, retry_after: retry_after_s.map(Duration::from_secs) };
+        HonourRetryAfter::new(3).decide(&Failure::new(attempt, Cause::Nack(&error)).with_random(250))
     }
 
     #[test]
     fn retry_after_is_a_lower_bound_and_has_an_upper_one() {
-        assert_eq!(
-            decide(1, 429, Some(2)),
-            Decision::Retry {
-                after: Duration::from_millis(2_050)
-            }
-        );
-        assert_eq!(
-            decide(2, 503, Some(86_400)),
-            Decision::Retry {
-                after: Duration::from_millis(30_050)
-            }
-        );
+        assert_eq!(decide(1, 429, Some(2)), Decision::Retry { after: Duration::from_millis(2_050) });
+        assert_eq!(decide(2, 503, Some(86_400)), Decision::Retry { after: Duration::from_millis(30_050) });
     }
 
     #[test]
@@ -97,12 +76,7 @@ mod tests {
 
     #[test]
     fn the_rest_backs_off() {
-        let Decision::Retry { after } = decide(1, 500, None) else {
-            panic!("a 500 is tried again")
-        };
-        assert!(
-            (Duration::from_millis(50)..=Duration::from_millis(100)).contains(&after),
-            "{after:?}"
-        );
+        let Decision::Retry { after } = decide(1, 500, None) else { panic!("a 500 is tried again") };
+        assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&after), "{after:?}");
     }
 }

@@ -11,11 +11,7 @@ use crate::events::Event;
 use crate::url::Url;
 
 pub fn announce(args: &Args, count: usize, url: &Url) {
-    eprintln!(
-        "delivering {count} events of {} to {url} from {} threads",
-        args.file.display(),
-        args.threads
-    );
+    eprintln!("delivering {count} events of {} to {url} from {} threads", args.file.display(), args.threads);
 }
 
 /// Follows the queue's counters until `done`. The bar draws itself only on a terminal.
@@ -23,10 +19,7 @@ pub fn show(queue: &Queue<Event>, count: usize, done: impl Fn() -> bool) {
     let bar = ProgressBar::new(count as u64).with_style(style());
     while !done() {
         let stats = queue.stats();
-        bar.set_message(format!(
-            "{} retried, {} unsent, {} dead",
-            stats.retries, stats.unsent, stats.dead
-        ));
+        bar.set_message(format!("{} retried, {} unsent, {} dead", stats.retries, stats.unsent, stats.dead));
         bar.set_position(stats.acked + stats.dead);
         thread::sleep(Duration::from_millis(20));
     }
@@ -35,7 +28,5 @@ pub fn show(queue: &Queue<Event>, count: usize, done: impl Fn() -> bool) {
 
 fn style() -> ProgressStyle {
     let template = "{elapsed:>4} [{bar:40}] {pos}/{len} {msg}";
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }

@@ -31,23 +31,13 @@ impl Report {
     pub fn new(queue: &Queue<Event>, events: &[Event], delivered: &[usize]) -> Self {
         let stats = queue.stats();
         let letters = queue.dead_letters().list(Filter::all());
-        let mut dead: Vec<_> = letters
-            .iter()
-            .filter_map(|letter| Dead::new(letter))
-            .collect();
+        let mut dead: Vec<_> = letters.iter().filter_map(|letter| Dead::new(letter)).collect();
         dead.sort_by_key(|dead| dead.line);
         let delivered: BTreeSet<_> = delivered.iter().copied().collect();
         let named: BTreeSet<_> = dead.iter().map(|dead| dead.line).collect();
         let lines = events.iter().map(|event| event.line);
-        let missing = lines
-            .filter(|line| !delivered.contains(line) && !named.contains(line))
-            .collect();
-        Self {
-            stats,
-            delivered,
-            dead,
-            missing,
-        }
+        let missing = lines.filter(|line| !delivered.contains(line) && !named.contains(line)).collect();
+        Self { stats, delivered, dead, missing }
     }
 
     /// The promise of the whole program: each event is delivered or named as dead.
@@ -60,13 +50,9 @@ impl Report {
 
     pub fn to_json(&self) -> String {
         let Self { stats, dead, .. } = self;
-        let dead = dead.iter().map(
-            |Dead {
-                 line,
-                 reason,
-                 attempts,
-             }| json!({"line": line, "reason": reason, "attempts": attempts}),
-        );
+        let dead = dead
+            .iter()
+            .map(|Dead { line, reason, attempts }| json!({"line": line, "reason": reason, "attempts": attempts}));
         let object = json!({
             "sent": stats.sent,
             "delivered": self.delivered.len(),
@@ -87,10 +73,7 @@ impl Report {
             table.row("dead event", "attempts  reason");
         }
         for dead in dead {
-            table.row(
-                format!("  line {}", dead.line),
-                format!("{:8}  {}", dead.attempts, dead.reason),
-            );
+            table.row(format!("  line {}", dead.line), format!("{:8}  {}", dead.attempts, dead.reason));
         }
         table.row("sent", stats.sent);
         table.row("delivered", self.delivered.len());
@@ -100,20 +83,11 @@ impl Report {
         for (reason, count) in self.dead_by_reason() {
             table.row(format!("  {count}"), reason);
         }
-        table.row(
-            "throughput",
-            format!("{:.1} delivered/s", finite(stats.throughput())),
-        );
+        table.row("throughput", format!("{:.1} delivered/s", finite(stats.throughput())));
         let [p50, p90, p99] = [50.0, 90.0, 99.0].map(|percent| self.latency_ms(percent));
-        table.row(
-            "latency",
-            format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms"),
-        );
+        table.row("latency", format!("p50 {p50:.1} ms, p90 {p90:.1} ms, p99 {p99:.1} ms"));
         let failed_percent = 100.0 * finite(stats.failure_rate());
-        table.row(
-            "failure rate",
-            format!("{failed_percent:.1} % of {} attempts", stats.delivered),
-        );
+        table.row("failure rate", format!("{failed_percent:.1} % of {} attempts", stats.delivered));
         table.0
     }
 
@@ -137,20 +111,12 @@ impl Dead {
     /// added, since whoever reads the table wants to know what the endpoint said.
     fn new(letter: &DeadLetter<Event>) -> Option<Self> {
         let mut reason = letter.reason().to_string();
-        if let Some(last) = letter
-            .history()
-            .last()
-            .filter(|last| !reason.contains(last.error()))
-        {
+        if let Some(last) = letter.history().last().filter(|last| !reason.contains(last.error())) {
             reason = format!("{reason}: {}", last.error());
         }
         // Only what could not be decoded has no message, and in memory nothing is encoded.
         let line = letter.message()?.line;
-        Some(Self {
-            line,
-            reason,
-            attempts: letter.history().len(),
-        })
+        Some(Self { line, reason, attempts: letter.history().len() })
     }
 }
 
@@ -174,10 +140,7 @@ fn finite(rate: f64) -> f64 {
 /// Unlike `println!`, does not panic when stdout is closed or full.
 pub fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("webhooks: cannot print to stdout: {error}");

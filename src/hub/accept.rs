@@ -10,8 +10,16 @@ use crate::wait::Sleeper;
 type Boxed<T> = Arc<Envelope<T>>;
 
 impl<T: Send + Sync + 'static> Core<T> {
-    /// Accepts the message if there is room now.
+    /// Accepts the message if nothing stands in the way.
     #[inline(always)]
+    pub(crate) fn accept_fast(&self, message: T) -> Result<MessageId, T> {
+        match self.ring.claim_fast() {
+            Some(pos) => Ok(self.seat(pos, message)),
+            None => Err(message),
+        }
+    }
+
+    /// Accepts the message if there is room now.
     pub(crate) fn try_accept(&self, message: T) -> Result<MessageId, (SendErrorKind, T)> {
         match self.ring.claim() {
             Ok(pos) => Ok(self.seat(pos, message)),
@@ -55,14 +63,20 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// The tail's RMW comes before both looks, so neither a sleeper nor a driver that went quiet is missed.
     #[inline(always)]
     pub(super) fn after_send(&self) {
+        if self.header().mail.is_due() | (self.attention() & QUIET != 0) {
+            self.tell_sent();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_sent(&self) {
         self.header().mail.notify();
         if self.attention() & QUIET != 0 {
             self.stir();
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn try_accept_slowly(&self, refused: Refused, message: T) -> Result<MessageId, (SendErrorKind, T)> {
         match self.find_room(refused, true) {
             Ok(Some(pos)) => Ok(self.seat(pos, message)),
@@ -94,7 +108,8 @@ impl<T: Send + Sync + 'static> Core<T> {
     // ---- waiting for room ----
 
     /// Accepts the message as soon as there is room, or gives up when the queue's clock reaches `deadline`.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(crate) fn accept(&self, message: T, deadline: Option<Instant>) -> Result<MessageId, (SendErrorKind, T)> {
         match self.try_accept(message) {
             Err((SendErrorKind::Full, message)) => self.accept_later(message, deadline, Self::try_accept),
@@ -113,8 +128,6 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn accept_later<M>(
         &self,
         mut message: M,

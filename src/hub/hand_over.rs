@@ -29,8 +29,21 @@ pub(crate) enum NoMail {
 }
 
 impl<T: Send + Sync + 'static> Core<T> {
-    /// Hands over what is ready now.
+    /// Hands over the message at the ring's head, if nothing stands in the way.
     #[inline(always)]
+    pub(crate) fn hand_over_fast(&self) -> Option<Delivery<T>> {
+        if self.side.attention.load(Relaxed) & (LANE | PAUSED) != 0 {
+            return None;
+        }
+        let tenancy = self.take_fast()?;
+        let pos = tenancy.pos();
+        if is_sampled(pos) | (self.attention() & QUIET != 0) {
+            self.after_take(pos);
+        }
+        Some(Delivery::hot(tenancy))
+    }
+
+    /// Hands over what is ready now.
     pub(crate) fn try_hand_over(&self) -> Option<Delivery<T>> {
         if self.side.attention.load(Relaxed) & (LANE | PAUSED) != 0
             && let Some(answer) = self.hand_over_specially()
@@ -45,7 +58,8 @@ impl<T: Send + Sync + 'static> Core<T> {
         Some(Delivery::hot(tenancy))
     }
 
-    #[inline(always)]
+    #[cold]
+    #[inline(never)]
     fn after_take(&self, pos: u64) {
         if is_sampled(pos) {
             self.sample_latency(pos);
@@ -108,7 +122,8 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Hands over the next message, waits for one, or says why there will be none. `pace` adapts the polling to how fast
     /// messages come, and is kept with the consumer.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(crate) fn hand_over(&self, deadline: Option<Instant>, pace: &AtomicU32) -> Result<Delivery<T>, NoMail> {
         match self.try_hand_over() {
             Some(delivery) => Ok(delivery),
@@ -116,8 +131,6 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     pub(crate) fn wait_for<D>(
         &self,
         deadline: Option<Instant>,

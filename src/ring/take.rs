@@ -14,18 +14,17 @@ enum Ahead {
 }
 
 impl<P, B> Ring<P, B> {
-    /// Takes the next message: its position. Its seat is FLIGHT from now on.
+    /// Takes the next message, if it sits plainly at the head: its position. Its seat is FLIGHT from now on.
     #[inline(always)]
-    pub(super) fn take(&self) -> Option<u64> {
+    pub(super) fn take_fast(&self) -> Option<u64> {
         let head = self.head.load(Relaxed);
-        let seat = self.seat(head);
-        let at = self.at(head);
+        let (seat, at) = (self.seat(head), self.at_bare(head));
         // The Acquire pairs with `put`.
-        if seat.stamp.load(Acquire) == at | READY && self.head.compare_exchange(head, self.next(head), SeqCst, Relaxed).is_ok() {
-            seat.stamp.store(at | FLIGHT, Release); // ours alone so far; pairs with the sweeper's Acquire
-            return Some(head);
+        if seat.stamp.load(Acquire) != at | READY || self.head.compare_exchange(head, self.next(head), SeqCst, Relaxed).is_err() {
+            return None;
         }
-        self.take_run(1).map(|(pos, _)| pos)
+        seat.stamp.store(at | FLIGHT, Release); // ours alone so far; pairs with the sweeper's Acquire
+        Some(head)
     }
 
     /// Takes up to `max` ready messages in a row with one CAS: the first position and how many.

@@ -17,11 +17,7 @@ pub fn spawn(stream: TcpStream, shared: &Arc<Shared>) {
         // A connection that breaks is the client's to notice; the server has nobody to tell.
         let _ = serve(stream, &shared);
     };
-    drop(
-        thread::Builder::new()
-            .name("connection".to_owned())
-            .spawn(serving),
-    );
+    drop(thread::Builder::new().name("connection".to_owned()).spawn(serving));
 }
 
 fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {

@@ -30,8 +30,7 @@ impl Inbox {
             Some(first) => {
                 self.duplicates += 1;
                 if *first != body {
-                    self.conflicts
-                        .push(format!("{key} arrived twice, with different bytes"));
+                    self.conflicts.push(format!("{key} arrived twice, with different bytes"));
                 }
             }
         }

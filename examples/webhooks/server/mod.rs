@@ -98,9 +98,7 @@ fn accept_until_lost(mut listener: TcpListener, address: SocketAddr, shared: &Ar
             Ok((stream, _)) => connection::spawn(stream, shared),
             Err(_) => thread::sleep(POLL),
         }
-        let outages_due = shared
-            .pattern
-            .outages_by(shared.requests.load(Ordering::Relaxed));
+        let outages_due = shared.pattern.outages_by(shared.requests.load(Ordering::Relaxed));
         if outages_due > outages_past {
             outages_past = outages_due;
             shared.down.store(true, Ordering::Relaxed);

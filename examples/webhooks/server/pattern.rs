@@ -56,9 +56,7 @@ impl Pattern {
     /// What happens to the `nth` request (from 1) for the event of this line.
     pub fn behaviour(&self, line: u64, nth: u32) -> Behaviour {
         let lasting = pick(&LASTING, self.draw(line, 0));
-        lasting
-            .or_else(|| pick(&PASSING, self.draw(line, u64::from(nth))))
-            .unwrap_or(Behaviour::Accept)
+        lasting.or_else(|| pick(&PASSING, self.draw(line, u64::from(nth)))).unwrap_or(Behaviour::Accept)
     }
 
     /// How long the server works on an event: 2 to 33 ms.

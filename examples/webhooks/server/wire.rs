@@ -29,10 +29,7 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// The next request, or `None` when the client has closed the connection.
@@ -47,11 +44,7 @@ impl Wire {
                 let rest = self.buffer.split_off(head.bytes + head.body_bytes);
                 let body = self.buffer.split_off(head.bytes);
                 self.buffer = rest;
-                return Ok(Some(Request {
-                    key: head.key,
-                    line: head.line,
-                    body,
-                }));
+                return Ok(Some(Request { key: head.key, line: head.line, body }));
             }
             if !self.fill()? {
                 return Ok(None);
@@ -61,10 +54,7 @@ impl Wire {
 
     pub fn answer(&mut self, code: u16, headers: &str) -> io::Result<()> {
         let body = format!("{{\"status\":{code}}}");
-        let head = format!(
-            "HTTP/1.1 {code} -\r\nContent-Length: {}\r\n{headers}\r\n",
-            body.len()
-        );
+        let head = format!("HTTP/1.1 {code} -\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
         self.stream.write_all((head + &body).as_bytes())
     }
 
@@ -86,32 +76,16 @@ fn parse(buffer: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(bytes) = request.parse(buffer).map_err(io::Error::other)? else {
-        return if buffer.len() < HEAD_BYTES_MAX {
-            Ok(None)
-        } else {
-            Err(io::Error::other("a head without an end"))
-        };
+        return if buffer.len() < HEAD_BYTES_MAX { Ok(None) } else { Err(io::Error::other("a head without an end")) };
     };
     let value = |name: &str| {
-        let found = request
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name));
+        let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.and_then(|header| std::str::from_utf8(header.value).ok())
     };
     let number = |name: &str| value(name).and_then(|text| text.parse::<usize>().ok());
-    let head = (
-        value("Idempotency-Key"),
-        number("X-Event-Line"),
-        number("Content-Length"),
-    );
+    let head = (value("Idempotency-Key"), number("X-Event-Line"), number("Content-Length"));
     let (Some(key), Some(line), Some(body_bytes)) = head else {
         return Err(io::Error::other("not a request of this example"));
     };
-    Ok(Some(Head {
-        bytes,
-        key: key.to_owned(),
-        line: line as u64,
-        body_bytes,
-    }))
+    Ok(Some(Head { bytes, key: key.to_owned(), line: line as u64, body_bytes }))
 }

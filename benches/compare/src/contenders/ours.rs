@@ -53,8 +53,8 @@ impl<T: Payload> Receives<T> for Consumer<T> {
     fn take_batch(&self, max: usize, mut look: impl FnMut(&T)) -> usize {
         let batch = self.recv_batch(max).expect("open");
         let taken = batch.len();
-        for message in batch.iter() {
-            look(message);
+        for item in batch.iter() {
+            look(item.message());
         }
         batch.ack_all().expect("its lease is good for 30 s");
         taken
