@@ -140,7 +140,8 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
 }
 
 fn policy(rules: impl RetryPolicy) -> Policy {
-    let name = crate::panics::catch(|| rules.name().into_owned()).unwrap_or_else(|_| "a policy whose name panicked".into());
+    let name =
+        crate::panics::catch(|| rules.name().into_owned()).unwrap_or_else(|_| "a policy whose name panicked".into());
     Policy { rules: Arc::new(rules), name: name.into() }
 }
 

@@ -4,9 +4,6 @@
 //! [`ManualClock`](crate::ManualClock). A queue tells it when something falls due earlier than it planned to look; the
 //! inbox is its sleep.
 
-use crate::sync::Mutex;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// What a clock and the driver need to know of a queue.
@@ -23,87 +20,109 @@ pub(crate) trait Timed: Send + Sync {
     fn after_advance(&self);
 }
 
-struct Driver {
-    queues: Vec<Weak<dyn Timed>>,
-    /// Present while the thread runs.
-    inbox: Option<Sender<()>>,
+#[cfg(not(loom))]
+pub(crate) use self::thread::{enlist, nudge, nudge_if_running};
+
+/// The models have no background thread: they tick by hand.
+#[cfg(loom)]
+mod by_hand {
+    pub(crate) fn enlist(_: std::sync::Weak<dyn super::Timed>) {}
+    pub(crate) fn nudge() {}
+    pub(crate) fn nudge_if_running() {}
 }
+#[cfg(loom)]
+pub(crate) use self::by_hand::{enlist, nudge, nudge_if_running};
 
-static DRIVER: Mutex<Driver> = Mutex::new(Driver { queues: Vec::new(), inbox: None });
+#[cfg(not(loom))]
+mod thread {
+    use super::Timed;
+    use crate::sync::Mutex;
+    use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+    use std::sync::{Arc, Weak};
+    use std::time::Duration;
 
-/// The queue has (or will have) something to wait for. Once per queue.
-pub(crate) fn enlist(queue: Weak<dyn Timed>) {
-    DRIVER.lock().queues.push(queue);
-    nudge();
-}
-
-/// Something falls due earlier than the driver planned to look.
-pub(crate) fn nudge() {
-    let mut driver = DRIVER.lock();
-    if let Some(inbox) = &driver.inbox {
-        let _ = inbox.try_send(()); // full: a nudge is waiting already
-        return;
+    struct Driver {
+        queues: Vec<Weak<dyn Timed>>,
+        /// Present while the thread runs.
+        inbox: Option<Sender<()>>,
     }
-    let (inbox, letters) = bounded(1);
-    // Where no thread can be had now, the next nudge tries again.
-    if spawn(letters).is_ok() {
-        driver.inbox = Some(inbox);
+
+    static DRIVER: Mutex<Driver> = Mutex::new(Driver { queues: Vec::new(), inbox: None });
+
+    /// The queue has (or will have) something to wait for. Once per queue.
+    pub(crate) fn enlist(queue: Weak<dyn Timed>) {
+        DRIVER.lock().queues.push(queue);
+        nudge();
     }
-}
 
-/// As [`nudge`], if the thread runs at all.
-pub(crate) fn nudge_if_running() {
-    if let Some(inbox) = &DRIVER.lock().inbox {
-        let _ = inbox.try_send(());
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one background thread")]
-fn spawn(letters: Receiver<()>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("redeliver".into()).spawn(move || drive(&letters)).map(drop)
-}
-
-fn drive(letters: &Receiver<()>) {
-    loop {
-        let sleep = tick_all();
-        let Some(sleep) = sleep else {
-            if retire() {
-                return;
-            }
-            continue;
-        };
-        match letters.recv_timeout(sleep) {
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+    /// Something falls due earlier than the driver planned to look.
+    pub(crate) fn nudge() {
+        let mut driver = DRIVER.lock();
+        if let Some(inbox) = &driver.inbox {
+            let _ = inbox.try_send(()); // full: a nudge is waiting already
+            return;
+        }
+        let (inbox, letters) = bounded(1);
+        // Where no thread can be had now, the next nudge tries again.
+        if spawn(letters).is_ok() {
+            driver.inbox = Some(inbox);
         }
     }
-}
 
-/// The longest sleep: an hour costs nothing, and no arithmetic on instants can overflow.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
+    /// As [`nudge`], if the thread runs at all.
+    pub(crate) fn nudge_if_running() {
+        if let Some(inbox) = &DRIVER.lock().inbox {
+            let _ = inbox.try_send(());
+        }
+    }
 
-/// None: no queue is left.
-fn tick_all() -> Option<Duration> {
-    let queues: Vec<Arc<dyn Timed>> = {
+    #[expect(clippy::disallowed_methods, reason = "the one background thread")]
+    fn spawn(letters: Receiver<()>) -> std::io::Result<()> {
+        std::thread::Builder::new().name("redeliver".into()).spawn(move || drive(&letters)).map(drop)
+    }
+
+    fn drive(letters: &Receiver<()>) {
+        loop {
+            let sleep = tick_all();
+            let Some(sleep) = sleep else {
+                if retire() {
+                    return;
+                }
+                continue;
+            };
+            match letters.recv_timeout(sleep) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// The longest sleep: an hour costs nothing, and no arithmetic on instants can overflow.
+    const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+    /// None: no queue is left.
+    fn tick_all() -> Option<Duration> {
+        let queues: Vec<Arc<dyn Timed>> = {
+            let mut driver = DRIVER.lock();
+            driver.queues.retain(|queue| queue.strong_count() > 0);
+            driver.queues.iter().filter_map(Weak::upgrade).collect()
+        };
+        if queues.is_empty() {
+            return None;
+        }
+        // A panic in a queue's user code is contained where it happens; this is the last net under all other queues.
+        let sleeps = queues.iter().map(|queue| crate::panics::contained(|| queue.tick()).flatten());
+        Some(sleeps.flatten().min().unwrap_or(SLEEP_MAX).min(SLEEP_MAX))
+    }
+
+    /// Ends the thread unless a queue has come meanwhile.
+    fn retire() -> bool {
         let mut driver = DRIVER.lock();
         driver.queues.retain(|queue| queue.strong_count() > 0);
-        driver.queues.iter().filter_map(Weak::upgrade).collect()
-    };
-    if queues.is_empty() {
-        return None;
+        let idle = driver.queues.is_empty();
+        if idle {
+            driver.inbox = None;
+        }
+        idle
     }
-    // A panic in a queue's user code is contained where it happens; this is the last net under all other queues.
-    let sleeps = queues.iter().map(|queue| crate::panics::contained(|| queue.tick()).flatten());
-    Some(sleeps.flatten().min().unwrap_or(SLEEP_MAX).min(SLEEP_MAX))
-}
-
-/// Ends the thread unless a queue has come meanwhile.
-fn retire() -> bool {
-    let mut driver = DRIVER.lock();
-    driver.queues.retain(|queue| queue.strong_count() > 0);
-    let idle = driver.queues.is_empty();
-    if idle {
-        driver.inbox = None;
-    }
-    idle
 }

@@ -218,7 +218,9 @@ pub struct DrainError {
 #[non_exhaustive]
 pub enum OpenError {
     /// `capacity(0)`, or more seats than a ring can count.
-    #[error("capacity {asked}: a queue holds 1 to {max} messages; ask for as many as may be ready or in flight at once")]
+    #[error(
+        "capacity {asked}: a queue holds 1 to {max} messages; ask for as many as may be ready or in flight at once"
+    )]
     Capacity {
         /// What was asked for.
         asked: usize,
@@ -255,7 +257,9 @@ pub enum OpenError {
         error: PolicyError,
     },
     /// The policy promises more deliveries than `max_deliveries` allows.
-    #[error("the retry policy promises {promised} deliveries, max_deliveries allows {max}: raise it (u32::MAX lifts it)")]
+    #[error(
+        "the retry policy promises {promised} deliveries, max_deliveries allows {max}: raise it (u32::MAX lifts it)"
+    )]
     Promise {
         /// `u32::MAX` for a policy that never ends.
         promised: u32,

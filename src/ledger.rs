@@ -280,17 +280,19 @@ impl<T: Send + Sync + 'static> Ledger<T> {
 
     /// The entries in this state, in the order in which they fall due.
     pub(crate) fn keys_of(&self, state: State) -> Vec<u32> {
-        let mut keys: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| entry.state == state).map(|(key, e)| (e.due_ms, key as u32)).collect();
+        let mut keys: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.state == state)
+            .map(|(key, e)| (e.due_ms, key as u32))
+            .collect();
         keys.sort_unstable();
         keys.into_iter().map(|(_, key)| key).collect()
     }
 
     /// The entry of a delivery, if its lease still holds.
     pub(crate) fn leased(&mut self, key: u32, lease_no: u64) -> Option<&mut Entry<T>> {
-        self.entries
-            .get_mut(key as usize)
-            .filter(|entry| entry.state == State::InFlight && entry.lease_no == lease_no)
+        self.entries.get_mut(key as usize).filter(|entry| entry.state == State::InFlight && entry.lease_no == lease_no)
     }
 
     /// Moves an entry on; its timer, which belonged to the old state, is cancelled.

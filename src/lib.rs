@@ -18,6 +18,8 @@ mod ledger;
 mod lifecycle;
 mod message;
 mod metrics;
+#[cfg(all(test, loom))]
+mod model_runner;
 mod panics;
 mod producer;
 mod queue;
@@ -38,8 +40,8 @@ pub use consumer::Consumer;
 pub use dead_letters::{DeadLetter, DeadLetters, Filter};
 pub use delivery::{Delivery, KeepAlive};
 pub use error::{
-    BatchError, DrainError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError, SendErrorKind, SettleError,
-    SettleErrorKind, StaleLease, TryRecvError,
+    BatchError, DrainError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError, SendErrorKind,
+    SettleError, SettleErrorKind, StaleLease, TryRecvError,
 };
 pub use events::Event;
 pub use history::Attempt;
@@ -49,8 +51,8 @@ pub use producer::{MessageBuilder, Producer};
 pub use queue::Queue;
 pub use receipt::Receipt;
 pub use retry::{
-    Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, PolicyError, PolicyErrorKind,
-    Preview, Promise, RetryPolicy, RetryPolicyExt, Schedule, Step, Then, When, policy_fn,
+    Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, PolicyError,
+    PolicyErrorKind, Preview, Promise, RetryPolicy, RetryPolicyExt, Schedule, Step, Then, When, policy_fn,
 };
 pub use stats::Stats;
 pub use unsent::{Unsent, UnsentMessage};

@@ -88,7 +88,9 @@ impl<T: Send + Sync + 'static> Producer<T> {
         let mut sent = Vec::with_capacity(messages.len());
         match self.hub.accept_batch(&mut messages, &mut sent) {
             Ok(()) => Ok(sent),
-            Err((kind, first)) => Err(BatchError { sent, kind, unsent: std::iter::once(first).chain(messages).collect() }),
+            Err((kind, first)) => {
+                Err(BatchError { sent, kind, unsent: std::iter::once(first).chain(messages).collect() })
+            }
         }
     }
 

@@ -81,6 +81,11 @@ impl<T: Send + Sync + 'static> Queue<T> {
         &self.senders
     }
 
+    #[cfg(all(test, loom))]
+    pub(crate) fn core(&self) -> std::sync::Arc<Core<T>> {
+        self.senders.0.shared().clone()
+    }
+
     /// A handle to send with.
     #[must_use]
     pub fn producer(&self) -> Producer<T> {

@@ -2,12 +2,12 @@
 
 use crate::error::ReceiptError;
 use crate::message::MessageId;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::Latch;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-type Outcome = Result<MessageId, ReceiptError>;
+pub(crate) type Outcome = Result<MessageId, ReceiptError>;
 
 /// The end of a submit: resolves when the message is confirmed, given up, or its queue ends.
 ///
@@ -62,15 +62,16 @@ impl Receipt {
     /// # Errors
     /// [`ReceiptError::GivenUp`] if the message is a dead letter now, [`ReceiptError::Unknown`] if its queue has ended.
     pub fn wait(self) -> Result<MessageId, ReceiptError> {
-        self.pending.map_or(Ok(self.id), |pending| pending.wait())
+        self.pending.map_or(Ok(self.id), |pending| pending.wait(None).unwrap_or(Err(ReceiptError::Unknown)))
     }
 
     /// Waits for the end, but not longer than `limit`; `None` if it has not come by then.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "a receipt waits in real time")]
     pub fn wait_timeout(&self, limit: Duration) -> Option<Result<MessageId, ReceiptError>> {
         match &self.pending {
             None => Some(Ok(self.id)),
-            Some(pending) => pending.wait_timeout(limit),
+            Some(pending) => pending.wait(Instant::now().checked_add(limit)),
         }
     }
 }
@@ -82,47 +83,4 @@ impl fmt::Debug for Receipt {
 }
 
 /// What a receipt waits for.
-pub(crate) struct Pending {
-    outcome: Mutex<Option<Outcome>>,
-    resolved: Condvar,
-}
-
-impl Pending {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Pending { outcome: Mutex::new(None), resolved: Condvar::new() })
-    }
-
-    pub(crate) fn resolve(&self, outcome: Outcome) {
-        self.outcome.lock().get_or_insert(outcome);
-        self.resolved.notify_all();
-    }
-
-    fn wait(&self) -> Outcome {
-        let mut outcome = self.outcome.lock();
-        loop {
-            if let Some(outcome) = *outcome {
-                return outcome;
-            }
-            self.resolved.wait(&mut outcome);
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a receipt waits in real time")]
-    fn wait_timeout(&self, limit: Duration) -> Option<Outcome> {
-        let deadline = Instant::now().checked_add(limit);
-        let mut outcome = self.outcome.lock();
-        loop {
-            if let Some(outcome) = *outcome {
-                return Some(outcome);
-            }
-            match deadline {
-                None => self.resolved.wait(&mut outcome),
-                Some(deadline) => {
-                    if self.resolved.wait_until(&mut outcome, deadline).timed_out() {
-                        return *outcome;
-                    }
-                }
-            }
-        }
-    }
-}
+pub(crate) type Pending = Latch<Outcome>;

@@ -3,6 +3,8 @@
 //! Everything that shares memory is written against these names, so the models check the very code that ships.
 //! Locks are parking_lot's: they do not poison, so a panic in one thread never becomes a panic in another.
 
+use std::time::Instant;
+
 #[cfg(loom)]
 pub(crate) use self::model::*;
 #[cfg(not(loom))]
@@ -10,9 +12,9 @@ pub(crate) use self::real::*;
 
 #[cfg(not(loom))]
 mod real {
-    pub(crate) use parking_lot::{Condvar, MutexGuard};
+    pub(crate) use parking_lot::MutexGuard;
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
     pub(crate) use std::thread::{Thread, current, park, yield_now};
     use std::time::Duration;
 
@@ -76,7 +78,7 @@ mod real {
 mod model {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::MutexGuard;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*, fence};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*, fence};
     pub(crate) use loom::thread::{Thread, current, park, yield_now};
     use std::time::Duration;
 
@@ -89,18 +91,6 @@ mod model {
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("a model's panic ends the model")
-        }
-    }
-
-    pub(crate) struct Condvar(loom::sync::Condvar);
-
-    impl Condvar {
-        pub(crate) fn new() -> Self {
-            Condvar(loom::sync::Condvar::new())
-        }
-
-        pub(crate) fn notify_all(&self) {
-            self.0.notify_all();
         }
     }
 
@@ -120,6 +110,40 @@ mod model {
     /// Loom has no time: a wait with a limit is one that must be ended by a wake-up.
     pub(crate) fn park_timeout(_: Duration) {
         park();
+    }
+}
+
+/// A value that is set once and waited for. Of the models' world neither: nothing lock-free waits here.
+pub(crate) struct Latch<V> {
+    value: parking_lot::Mutex<Option<V>>,
+    is_set: parking_lot::Condvar,
+}
+
+impl<V: Copy> Latch<V> {
+    pub(crate) fn new() -> Self {
+        Latch { value: parking_lot::Mutex::new(None), is_set: parking_lot::Condvar::new() }
+    }
+
+    /// The first value stays.
+    pub(crate) fn set(&self, value: V) {
+        self.value.lock().get_or_insert(value);
+        self.is_set.notify_all();
+    }
+
+    /// Waits until it is set, or (in real time) until `deadline`.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<V> {
+        let mut value = self.value.lock();
+        while value.is_none() {
+            match deadline {
+                None => self.is_set.wait(&mut value),
+                Some(deadline) => {
+                    if self.is_set.wait_until(&mut value, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        *value
     }
 }
 

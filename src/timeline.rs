@@ -82,7 +82,10 @@ mod tests {
         timeline.sample(10, 3);
         timeline.sample(20, 3); // nothing moved
         timeline.sample(30, 5);
-        assert_eq!([0, 2, 3, 4, 5].map(|position| timeline.when(position)), [Some(10), Some(10), Some(30), Some(30), None]);
+        assert_eq!(
+            [0, 2, 3, 4, 5].map(|position| timeline.when(position)),
+            [Some(10), Some(10), Some(30), Some(30), None]
+        );
         assert_eq!(timeline.take_until(29), Some(3));
         assert_eq!(timeline.when(0), Some(30)); // known less well, and not too early
     }

@@ -180,3 +180,81 @@ impl Header {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::model_runner::model;
+    use loom::sync::Arc;
+    use loom::thread::spawn;
+
+    struct Room {
+        waiters: Waiters,
+        work: AtomicU32,
+    }
+
+    impl Room {
+        fn take(&self) -> bool {
+            let work = self.work.load(SeqCst);
+            work > 0 && (self.work.compare_exchange(work, work - 1, SeqCst, SeqCst).is_ok() || self.take())
+        }
+
+        fn has_work(&self) -> bool {
+            self.work.load(SeqCst) > 0
+        }
+
+        /// Takes one piece of work, as a consumer does.
+        fn wait_for_work(&self) {
+            let mut slept = false;
+            while !self.take() {
+                let ticket = self.waiters.join(Sleeper::Thread(current()), 0);
+                if !self.has_work() {
+                    while self.waiters.is_waiting(ticket) {
+                        park();
+                    }
+                }
+                if self.waiters.leave(ticket) && self.has_work() {
+                    self.waiters.notify();
+                }
+                slept = true;
+            }
+            if slept && self.has_work() {
+                self.waiters.notify();
+            }
+        }
+    }
+
+    #[test]
+    fn two_sleepers_and_two_calls() {
+        model("two threads go to sleep while two pieces of work come", || {
+            let room = Arc::new(Room { waiters: Waiters::new(), work: AtomicU32::new(0) });
+            let sleepers: Vec<_> =
+                (0..2).map(|_| room.clone()).map(|room| spawn(move || room.wait_for_work())).collect();
+            for _ in 0..2 {
+                room.work.fetch_add(1, SeqCst);
+                room.waiters.notify();
+            }
+            sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_call_that_is_not_needed_is_passed_on() {
+        model("a sleeper gives up while it is called, and another one waits", || {
+            let room = Arc::new(Room { waiters: Waiters::new(), work: AtomicU32::new(0) });
+            let other = room.clone();
+            let sleeper = spawn(move || other.wait_for_work());
+            let ticket = room.waiters.join(Sleeper::Thread(current()), 0);
+            let third = room.clone();
+            let caller = spawn(move || {
+                third.work.fetch_add(1, SeqCst);
+                third.waiters.notify();
+            });
+            if room.waiters.leave(ticket) && room.has_work() {
+                room.waiters.notify();
+            }
+            caller.join().unwrap();
+            sleeper.join().unwrap();
+        });
+    }
+}

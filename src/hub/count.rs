@@ -1,8 +1,8 @@
 //! The figures of a queue: read from where they are anyway, so that nothing is counted on the way of a first delivery.
 
 use super::*;
-use crate::stats::Stats;
 use crate::ledger::Entry;
+use crate::stats::Stats;
 use crate::unsent::UnsentMessage;
 
 impl<T: Send + Sync + 'static> Core<T> {

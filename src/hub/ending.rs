@@ -89,7 +89,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
         let left = ledger.take_all();
         drop(ledger);
         for receipt in receipts {
-            receipt.resolve(super::resend::UNKNOWN);
+            receipt.set(super::resend::UNKNOWN);
         }
         contained(|| drop(left));
     }

@@ -46,7 +46,9 @@ impl Fault {
     fn text(&self) -> Arc<str> {
         match self {
             Fault::Closed => "the queue was closed before there was room".into(),
-            fault => catch(|| fault.cause().to_string()).unwrap_or_else(|panic| format!("the error's text panicked: {panic}")).into(),
+            fault => catch(|| fault.cause().to_string())
+                .unwrap_or_else(|panic| format!("the error's text panicked: {panic}"))
+                .into(),
         }
     }
 }
@@ -218,7 +220,9 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// The same draw for the same message, attempt and seed.
     fn chance(&self, id: MessageId, attempt: u32) -> u64 {
-        crate::chance::mix(self.side.settings.seed ^ crate::chance::mix(id.sequence() ^ crate::chance::mix(u64::from(attempt))))
+        crate::chance::mix(
+            self.side.settings.seed ^ crate::chance::mix(id.sequence() ^ crate::chance::mix(u64::from(attempt))),
+        )
     }
 
     /// Would a failure of this attempt be the last, as far as the queue and its policy can tell before they know it?
@@ -227,7 +231,8 @@ impl<T: Send + Sync + 'static> Core<T> {
             return true;
         }
         let failure = Failure::new(attempt, Cause::Dropped).with_random(self.chance(id, attempt));
-        contained(|| self.side.settings.retry.rules.decide(&failure)).is_none_or(|d| !matches!(d, Decision::Retry { .. }))
+        contained(|| self.side.settings.retry.rules.decide(&failure))
+            .is_none_or(|d| !matches!(d, Decision::Retry { .. }))
     }
 
     fn put_back(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {

@@ -16,7 +16,9 @@ const LEASE_PARTS: u64 = 64;
 impl<T: Send + Sync + 'static> Core<T> {
     fn lease_ms(&self) -> u64 {
         let lease = self.side.settings.lease;
-        u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).saturating_add(u64::from(lease.subsec_nanos() % 1_000_000 != 0))
+        u64::try_from(lease.as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(u64::from(lease.subsec_nanos() % 1_000_000 != 0))
     }
 
     fn spacing_ms(&self) -> u64 {
@@ -62,7 +64,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// Has the ring moved since the last sample?
-    fn has_moved(&self, ledger: &Ledger<T>) -> bool {
+    pub(super) fn has_moved(&self, ledger: &Ledger<T>) -> bool {
         self.ring.tail() > ledger.sent.last_position() || self.ring.head() > ledger.handed_out.last_position()
     }
 
@@ -77,6 +79,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
         // The flag first, then the look: a mover does the opposite, so one of the two sees the other.
         self.set_attention(QUIET, true);
+        loom_fence();
         if !self.has_moved(ledger) {
             return None;
         }
@@ -102,7 +105,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             Due::Entry(key) => self.fire_entry(ledger, key),
             Due::Lease(pos) => {
                 let mut lost = Vec::new();
-                self.me().expire(pos, &mut lost);
+                self.me().expire(pos, true, &mut lost);
                 self.lose(ledger, lost);
             }
             Due::AskAgain => {}
@@ -217,7 +220,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             self.side.events.tell(event);
         }
         for (receipt, outcome) in aftermath.receipts {
-            receipt.resolve(outcome);
+            receipt.set(outcome);
         }
         for entry in aftermath.garbage {
             crate::panics::contained(|| drop(entry)).unwrap_or(());
@@ -233,7 +236,8 @@ impl<T: Send + Sync + 'static> Timed for Core<T> {
         if ledger.ended {
             return None;
         }
-        let next = [self.watch(&mut ledger, now_ms), self.lease_due(&ledger), ledger.next_due()].into_iter().flatten().min();
+        let next =
+            [self.watch(&mut ledger, now_ms), self.lease_due(&ledger), ledger.next_due()].into_iter().flatten().min();
         ledger.armed_ms = next.unwrap_or(u64::MAX);
         drop(ledger);
         let next = next?;

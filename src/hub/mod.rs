@@ -24,6 +24,9 @@ mod lease;
 mod resend;
 mod room;
 
+#[cfg(all(test, loom))]
+mod models;
+
 pub(crate) use fail::Fault;
 pub(crate) use hand_over::{ColdDelivery, NoMail};
 pub(crate) use resend::alone;
@@ -36,7 +39,7 @@ use crate::message::{Headers, MessageId};
 use crate::metrics::Histogram;
 use crate::retry::RetryPolicy;
 use crate::ring::{Door, Load, Ring, Shared, Side};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, Relaxed, SeqCst};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, Relaxed, SeqCst, loom_fence};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -241,6 +244,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     #[inline(always)]
     fn attention(&self) -> u32 {
+        loom_fence();
         self.side.attention.load(SeqCst) // a plain load; pairs with the RMWs that set and clear it
     }
 

@@ -9,7 +9,12 @@ use crate::sync::MutexGuard;
 
 impl<T: Send + Sync + 'static> Core<T> {
     /// Accepts the message, or records it for another try. Never waits.
-    pub(crate) fn submit(&self, message: T, key: Option<Box<str>>, headers: Headers) -> Result<Receipt, (SendErrorKind, T)> {
+    pub(crate) fn submit(
+        &self,
+        message: T,
+        key: Option<Box<str>>,
+        headers: Headers,
+    ) -> Result<Receipt, (SendErrorKind, T)> {
         let is_plain = key.is_none() && headers.is_empty();
         let message = if is_plain {
             match self.try_accept(message) {
@@ -39,7 +44,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         if ledger.records >= self.side.settings.resend_capacity {
             return Err((SendErrorKind::Full, envelope));
         }
-        let (id, sent_ms, pending) = (envelope.id, envelope.sent_ms, Pending::new());
+        let (id, sent_ms, pending) = (envelope.id, envelope.sent_ms, Arc::new(Pending::new()));
         let key = ledger.admit(envelope, State::Unsent, 1, sent_ms);
         ledger.entry(key).receipt = Some(pending.clone());
         ledger.records += 1;

@@ -64,7 +64,11 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// Accepts a message whose sender holds the lock.
-    pub(super) fn accept_under_lock(&self, ledger: &mut Ledger<T>, envelope: Arc<Envelope<T>>) -> Result<(), SendErrorKind> {
+    pub(super) fn accept_under_lock(
+        &self,
+        ledger: &mut Ledger<T>,
+        envelope: Arc<Envelope<T>>,
+    ) -> Result<(), SendErrorKind> {
         match self.find_room_locked(ledger)? {
             Some(pos) => {
                 if is_sampled(pos) {

@@ -30,14 +30,14 @@ mod stamp;
 mod sweep;
 mod take;
 
-// #[cfg(all(test, loom))]
-// mod models;
+#[cfg(all(test, loom))]
+mod models;
 
 pub(crate) use claim::Refused;
 pub(crate) use hold::{Held, Hold, Look};
 pub(crate) use run::{Run, Split};
-pub(crate) use shared::{Door, Shared, Side};
 pub(crate) use settle::{Tenancy, Won};
+pub(crate) use shared::{Door, Shared, Side};
 pub(crate) use sweep::{Expired, Guest};
 
 use crate::sync::*;

@@ -49,22 +49,23 @@ impl<S: Side> Shared<S> {
         }
         match state(stamp) {
             FLIGHT if stamp & EXTENDED == 0 => {
-                self.expire(sits, lost);
+                self.expire(sits, false, lost);
                 true
             }
             state => !matches!(state, READY | BUSY),
         }
     }
 
-    /// Takes the lease of this position away, and of the run it heads. False: it was settled first.
-    pub(crate) fn expire(self: &Arc<Self>, pos: u64, lost: &mut Vec<Expired<S>>) -> bool {
+    /// Takes the lease of this position away, and of the run it heads, if it is (or is not) an extended one. False: it was
+    /// settled first, or extended.
+    pub(crate) fn expire(self: &Arc<Self>, pos: u64, extended: bool, lost: &mut Vec<Expired<S>>) -> bool {
         let ring = &self.ring;
         let is_member = |pos: u64| ring.seat(pos).stamp.load(Acquire) & !BOXED == ring.at(pos) | MEMBER;
         let heads_run = is_member(ring.next(pos));
         let stamp = &ring.seat(pos).stamp;
         let mut old = stamp.load(Acquire);
         loop {
-            if state(old) != FLIGHT || lap(old) != ring.lap(pos) {
+            if state(old) != FLIGHT || lap(old) != ring.lap(pos) || (old & EXTENDED != 0) != extended {
                 return false;
             }
             let to = if heads_run { BUSY } else { LOST };

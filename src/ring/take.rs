@@ -20,7 +20,9 @@ impl<P, B> Ring<P, B> {
         let head = self.head.load(Relaxed);
         let (seat, at) = (self.seat(head), self.at_bare(head));
         // The Acquire pairs with `put`.
-        if seat.stamp.load(Acquire) != at | READY || self.head.compare_exchange(head, self.next(head), SeqCst, Relaxed).is_err() {
+        if seat.stamp.load(Acquire) != at | READY
+            || self.head.compare_exchange(head, self.next(head), SeqCst, Relaxed).is_err()
+        {
             return None;
         }
         seat.stamp.store(at | FLIGHT, Release); // ours alone so far; pairs with the sweeper's Acquire

@@ -172,7 +172,12 @@ impl Buckets {
     /// Brings a block into the cache while there is other work to do, for a block read when it is needed is waited for.
     fn touch_block(&self, id: u32) {
         if let Some(block) = self.blocks.get(id) {
-            std::hint::black_box((block.end, block.entries[BLOCK_LEN / 3].slot, block.entries[BLOCK_LEN * 2 / 3].slot, block.entries[BLOCK_LEN - 1].slot));
+            std::hint::black_box((
+                block.end,
+                block.entries[BLOCK_LEN / 3].slot,
+                block.entries[BLOCK_LEN * 2 / 3].slot,
+                block.entries[BLOCK_LEN - 1].slot,
+            ));
         }
     }
 

@@ -48,8 +48,8 @@ mod tests;
 use buckets::{BLOCK_LEN, Buckets, Entry};
 use occupancy::Occupancy;
 use ready::{READY_MAX, Ready};
-pub use slots::TimerKey;
 use slots::Slots;
+pub use slots::TimerKey;
 
 /// Each level takes the next six bits of a due time: 64 buckets, whose occupancy is one word.
 const LEVEL_BITS: u32 = 6;

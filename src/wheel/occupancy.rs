@@ -42,9 +42,8 @@ impl Occupancy {
 
     /// The occupied buckets in order of time, as they lie ahead of `now_ms`.
     pub(super) fn from(&self, now_ms: u64) -> impl Iterator<Item = Place> {
-        ones(u64::from(self.levels)).flat_map(move |level| {
-            ones(self.buckets[level]).map(move |digit| place_at(level, digit, now_ms))
-        })
+        ones(u64::from(self.levels))
+            .flat_map(move |level| ones(self.buckets[level]).map(move |digit| place_at(level, digit, now_ms)))
     }
 
     /// The first occupied bucket at or after this number, going round at the end.
@@ -68,7 +67,8 @@ impl Occupancy {
 /// The places of the one bits, lowest first.
 fn ones(bits: u64) -> impl Iterator<Item = usize> {
     let without_lowest = |rest: &u64| Some(rest & (rest - 1)).filter(|&rest| rest != 0);
-    std::iter::successors(Some(bits).filter(|&bits| bits != 0), without_lowest).map(|rest| rest.trailing_zeros() as usize)
+    std::iter::successors(Some(bits).filter(|&bits| bits != 0), without_lowest)
+        .map(|rest| rest.trailing_zeros() as usize)
 }
 
 /// A bucket begins at the digits of `now_ms` above its level, its own digit, and zeros below.

@@ -172,7 +172,8 @@ fn a_new_wheel_owns_nothing_and_a_burst_gives_its_memory_back() {
     assert_eq!(pop_all(&mut wheel, START_MS + DAY_MS).len(), keys.len());
     assert!(bytes(&wheel) < 200_000, "{} bytes left after the burst was handed out", bytes(&wheel));
 
-    let keys: Vec<_> = (0..count).map(|token| wheel.insert(START_MS + 2 * DAY_MS + random(&mut seed, DAY_MS), token)).collect();
+    let keys: Vec<_> =
+        (0..count).map(|token| wheel.insert(START_MS + 2 * DAY_MS + random(&mut seed, DAY_MS), token)).collect();
     assert!(keys.into_iter().all(|key| wheel.cancel(key).is_some()));
     assert!(bytes(&wheel) < 200_000, "{} bytes left after the burst was cancelled", bytes(&wheel));
     assert_eq!((wheel.cancelled, wheel.occupancy.first(0).is_none()), (0, true));
@@ -252,7 +253,8 @@ fn a_cascade_of_180_000_timers_goes_in_bounded_steps_and_keeps_the_order() {
         let lens_before = bucket_lens(&wheel);
         let mut budget = budget_max;
         let mut last = wheel.pop_due(now_ms, &mut budget);
-        let moved: u32 = bucket_lens(&wheel).iter().zip(lens_before).map(|(now, before)| before.saturating_sub(*now)).sum();
+        let moved: u32 =
+            bucket_lens(&wheel).iter().zip(lens_before).map(|(now, before)| before.saturating_sub(*now)).sum();
         assert!(moved <= budget_max, "{moved} entries have left their buckets in one call");
         while let Popped::Due(due_ms, token) = last {
             popped.push((due_ms, token));
@@ -301,19 +303,37 @@ fn more_newcomers_than_ready_can_hold_keep_the_order() {
 #[derive(Clone, Debug)]
 enum Step {
     /// This long after the clock, so many at once.
-    Insert { delay_ms: u64, count: u8 },
+    Insert {
+        delay_ms: u64,
+        count: u8,
+    },
     InsertAt(u64),
     /// One of the keys handed out so far, stale ones too.
     Cancel(prop::sample::Index),
     CancelMany(u8),
-    Advance { by_ms: u64, budget: u32 },
-    AdvanceToNextDue { budget: u32 },
+    Advance {
+        by_ms: u64,
+        budget: u32,
+    },
+    AdvanceToNextDue {
+        budget: u32,
+    },
     AdvanceToEarliest,
-    GoBack { by_ms: u64 },
+    GoBack {
+        by_ms: u64,
+    },
 }
 
 fn span_ms() -> impl Strategy<Value = u64> {
-    prop_oneof![0..3_u64, 0..70_u64, 0..5_000_u64, 0..MINUTE_MS, 0..30 * DAY_MS, 0..CENTURY_MS, (0..64_u32).prop_map(|bit| 1 << bit)]
+    prop_oneof![
+        0..3_u64,
+        0..70_u64,
+        0..5_000_u64,
+        0..MINUTE_MS,
+        0..30 * DAY_MS,
+        0..CENTURY_MS,
+        (0..64_u32).prop_map(|bit| 1 << bit)
+    ]
 }
 
 fn budget() -> impl Strategy<Value = u32> {
@@ -348,11 +368,15 @@ impl Pair {
 
     fn apply(&mut self, step: &Step) {
         match *step {
-            Step::Insert { delay_ms, count } => (0..count).for_each(|_| self.insert(self.now_ms.saturating_add(delay_ms))),
+            Step::Insert { delay_ms, count } => {
+                (0..count).for_each(|_| self.insert(self.now_ms.saturating_add(delay_ms)))
+            }
             Step::InsertAt(due_ms) => self.insert(due_ms),
             Step::Cancel(index) if !self.keys.is_empty() => self.cancel(index.index(self.keys.len())),
             Step::Cancel(_) => {}
-            Step::CancelMany(stride) => (0..self.keys.len()).step_by(1 + usize::from(stride % 4)).for_each(|at| self.cancel(at)),
+            Step::CancelMany(stride) => {
+                (0..self.keys.len()).step_by(1 + usize::from(stride % 4)).for_each(|at| self.cancel(at))
+            }
             Step::Advance { by_ms, budget } => self.advance_to(self.now_ms.saturating_add(by_ms), budget),
             Step::AdvanceToNextDue { budget } => self.advance_to(self.wheel.next_due().unwrap_or(self.now_ms), budget),
             Step::AdvanceToEarliest => self.advance_to_earliest(),

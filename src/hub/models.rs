@@ -1,0 +1,184 @@
+//! Loom models of the whole queue: sleeping and waking, and the moves between ring and ledger.
+
+use super::QUIET;
+use crate::driver::Timed;
+use crate::model_runner::model;
+use crate::{Clock, Immediate, ManualClock, Queue};
+use loom::thread::{spawn, yield_now};
+use std::time::{Duration, Instant, SystemTime};
+
+fn queue(capacity: usize) -> (Queue<u32>, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = Queue::builder("model").capacity(capacity).retry(Immediate).seed(1);
+    let queue = builder.lease(Duration::from_millis(10)).clock(clock.clone()).open().expect("valid");
+    (queue, clock)
+}
+
+#[test]
+fn sleeping_consumer() {
+    model("a consumer goes to sleep while a message is sent", || {
+        let (queue, _clock) = queue(2);
+        let consumer = queue.consumer();
+        let receiver = spawn(move || consumer.recv().expect("open").ack().expect("valid"));
+        queue.producer().send(1).expect("open");
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
+fn sleeping_producer() {
+    model("a producer goes to sleep on a full queue while its message is acked", || {
+        let (queue, _clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        let producer = queue.producer();
+        let sender = spawn(move || producer.send(2).expect("open"));
+        delivery.ack().expect("valid");
+        sender.join().unwrap();
+        assert_eq!(*queue.consumer().recv().expect("ready"), 2);
+    });
+}
+
+#[test]
+fn a_nack_wakes() {
+    model("a consumer goes to sleep while a message is nacked", || {
+        let (queue, _clock) = queue(2);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        let consumer = queue.consumer();
+        let receiver = spawn(move || {
+            let delivery = consumer.recv().expect("open");
+            assert_eq!(delivery.attempt(), 2);
+            delivery.ack().expect("valid");
+        });
+        delivery.nack("again").expect("valid");
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
+fn close_wakes() {
+    model("a consumer goes to sleep while the queue closes", || {
+        let (queue, _clock) = queue(1);
+        let consumer = queue.consumer();
+        let receiver = spawn(move || assert!(consumer.recv().is_err()));
+        queue.close();
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_ack_ends_a_closed_queue() {
+    model("a consumer waits on a closed queue for the last message in flight", || {
+        let (queue, _clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        queue.close();
+        let consumer = queue.consumer();
+        let receiver = spawn(move || assert!(consumer.recv().is_err()));
+        delivery.ack().expect("valid");
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
+fn drain_against_ack() {
+    model("drain goes to sleep while the last message is acked", || {
+        let (queue, _clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        let other = queue.clone();
+        let drainer = spawn(move || other.drain(Duration::from_secs(9)).expect("drained"));
+        delivery.ack().expect("valid");
+        drainer.join().unwrap();
+    });
+}
+
+#[test]
+fn ack_against_a_lost_lease() {
+    model("ack against expiry: settled once, or delivered again", || {
+        let (queue, clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        let sweeper = spawn(move || clock.advance(Duration::from_millis(10)));
+        let acked = delivery.ack().is_ok();
+        sweeper.join().unwrap();
+        match queue.consumer().try_recv() {
+            Ok(again) => {
+                assert!(!acked);
+                assert_eq!(again.attempt(), 2);
+                again.ack().expect("valid");
+            }
+            Err(_) => assert!(acked),
+        }
+        assert_eq!(queue.stats().acked, 1);
+    });
+}
+
+#[test]
+fn last_handle_against_nack() {
+    model("the last handle goes while a delivery is nacked", || {
+        let (queue, _clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        let settle = spawn(move || delivery.nack("nobody is left to hear").expect("valid"));
+        drop(queue);
+        settle.join().unwrap();
+    });
+}
+
+#[test]
+fn a_full_queue_with_a_seat_out_of_reach_takes_one_more() {
+    model("overflow: a send behind the ring against the receiver that refills it", || {
+        let (queue, _clock) = queue(2);
+        let (producer, consumer) = (queue.producer(), queue.consumer());
+        producer.send(0).expect("open");
+        producer.send(1).expect("open");
+        let held = consumer.recv().expect("ready"); // seat 0
+        let other = queue.producer();
+        let sender = spawn(move || {
+            while other.try_send(2).is_err() {
+                yield_now();
+            }
+        });
+        held.ack().expect("valid");
+        for n in 1..=2 {
+            let delivery = consumer.recv().expect("open");
+            assert_eq!(*delivery, n);
+            delivery.ack().expect("valid");
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// A clock that the driver watches.
+struct Still(Instant);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0
+    }
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+}
+
+#[test]
+fn going_quiet_against_a_hand_over() {
+    model("the driver goes quiet while a message is handed over: it is sampled by one of them", || {
+        let queue = Queue::builder("model").capacity(2).seed(1).clock(Still(Instant::now())).open().expect("valid");
+        let (producer, consumer) = (queue.producer(), queue.consumer());
+        producer.send(1).expect("open"); // stirs: the driver watches from now on
+        let core = queue.core();
+        let driver = spawn(move || {
+            core.tick();
+            core.tick();
+            core
+        });
+        let delivery = consumer.recv().expect("ready");
+        let core = driver.join().unwrap();
+        let is_behind = core.has_moved(&core.side.ledger.lock());
+        assert!(core.attention() & QUIET == 0 || !is_behind, "a lease that nobody watches");
+        delivery.ack().expect("valid");
+    });
+}
