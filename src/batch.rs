@@ -57,11 +57,8 @@ impl<T: Send + Sync + 'static> Batch<T> {
 
     /// Looks at the messages without settling them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchItem<'_, T>> {
-        (0..self.len()).map(|index| BatchItem { batch: self, index })
-    }
-
-    fn run_len(&self) -> usize {
-        self.run.as_ref().map_or(0, Run::len)
+        let run = self.run.iter().flat_map(|run| run.positions().map(move |pos| BatchItem(Item::OfRun(run, pos))));
+        Items { items: run.chain(self.singles.iter().map(|single| BatchItem(Item::Single(single)))), left: self.len() }
     }
 
     /// Done with all of them.
@@ -168,10 +165,40 @@ impl<T: Send + Sync + 'static> fmt::Debug for Batch<T> {
     }
 }
 
+/// An iterator that knows its length.
+struct Items<I> {
+    items: I,
+    left: usize,
+}
+
+impl<I: Iterator> Iterator for Items<I> {
+    type Item = I::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<I::Item> {
+        self.left = self.left.saturating_sub(1);
+        self.items.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+
+    #[inline]
+    fn fold<A, F: FnMut(A, I::Item) -> A>(self, init: A, f: F) -> A {
+        self.items.fold(init, f)
+    }
+}
+
+impl<I: Iterator> ExactSizeIterator for Items<I> {}
+
 /// A message of a batch, to look at. See [`Batch::iter`].
-pub struct BatchItem<'a, T: Send + Sync + 'static> {
-    batch: &'a Batch<T>,
-    index: usize,
+pub struct BatchItem<'a, T: Send + Sync + 'static>(Item<'a, T>);
+
+enum Item<'a, T: Send + Sync + 'static> {
+    /// A position of the run.
+    OfRun(&'a Run<Hub<T>>, u64),
+    Single(&'a Delivery<T>),
 }
 
 impl<T: Send + Sync + 'static> Clone for BatchItem<'_, T> {
@@ -182,57 +209,63 @@ impl<T: Send + Sync + 'static> Clone for BatchItem<'_, T> {
 
 impl<T: Send + Sync + 'static> Copy for BatchItem<'_, T> {}
 
+impl<T: Send + Sync + 'static> Clone for Item<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for Item<'_, T> {}
+
 impl<'a, T: Send + Sync + 'static> BatchItem<'a, T> {
-    /// Where it is: in the run (with its index there), or a delivery of its own.
-    fn place(&self) -> Result<(&'a Run<Hub<T>>, usize), &'a Delivery<T>> {
-        match (&self.batch.run, self.index.checked_sub(self.batch.run_len())) {
-            (Some(run), None) => Ok((run, self.index)),
-            (_, index) => Err(&self.batch.singles[index.unwrap_or(self.index)]),
+    /// The message.
+    #[must_use]
+    #[inline]
+    pub fn message(&self) -> &'a T {
+        match self.0 {
+            Item::OfRun(run, pos) => match run.peek(pos) {
+                Load::Plain(message) => message,
+                Load::Boxed(envelope) => envelope.message(),
+            },
+            Item::Single(delivery) => delivery.message(),
         }
     }
 
     fn envelope(&self) -> Option<&'a Envelope<T>> {
-        let (run, index) = self.place().ok()?;
-        match run.peek(index) {
-            Load::Plain(_) => None,
-            Load::Boxed(envelope) => Some(envelope),
-        }
-    }
-
-    /// The message.
-    #[must_use]
-    pub fn message(&self) -> &'a T {
-        match self.place() {
-            Ok((run, index)) => match run.peek(index) {
-                Load::Plain(message) => message,
-                Load::Boxed(envelope) => envelope.message(),
+        match self.0 {
+            Item::OfRun(run, pos) => match run.peek(pos) {
+                Load::Plain(_) => None,
+                Load::Boxed(envelope) => Some(envelope),
             },
-            Err(delivery) => delivery.message(),
+            Item::Single(_) => None,
         }
     }
 
     /// As [`Delivery::id`].
     #[must_use]
     pub fn id(&self) -> MessageId {
-        match (self.place(), self.envelope()) {
+        match (self.0, self.envelope()) {
             (_, Some(envelope)) => envelope.id,
-            (Ok((run, index)), None) => run.shared().side.id_at(run.pos(index)),
-            (Err(delivery), None) => delivery.id(),
+            (Item::OfRun(run, pos), None) => run.shared().side.id_at(pos),
+            (Item::Single(delivery), None) => delivery.id(),
         }
     }
 
     /// As [`Delivery::attempt`].
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.place().map_or_else(Delivery::attempt, |_| 1)
+        match self.0 {
+            Item::OfRun(..) => 1,
+            Item::Single(delivery) => delivery.attempt(),
+        }
     }
 
     /// As [`Delivery::key`].
     #[must_use]
     pub fn key(&self) -> Option<&'a str> {
-        match self.place() {
-            Ok(_) => self.envelope()?.key.as_deref(),
-            Err(delivery) => delivery.key(),
+        match self.0 {
+            Item::OfRun(..) => self.envelope()?.key.as_deref(),
+            Item::Single(delivery) => delivery.key(),
         }
     }
 
@@ -240,9 +273,9 @@ impl<'a, T: Send + Sync + 'static> BatchItem<'a, T> {
     #[must_use]
     pub fn headers(&self) -> &'a Headers {
         static NONE: Headers = Headers::new();
-        match self.place() {
-            Ok(_) => self.envelope().map_or(&NONE, |envelope| &envelope.headers),
-            Err(delivery) => delivery.headers(),
+        match self.0 {
+            Item::OfRun(..) => self.envelope().map_or(&NONE, |envelope| &envelope.headers),
+            Item::Single(delivery) => delivery.headers(),
         }
     }
 }

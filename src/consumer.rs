@@ -46,10 +46,13 @@ impl<T: Send + Sync + 'static> Consumer<T> {
     /// delayed, one of them may come back, so it waits.
     #[inline]
     pub fn recv(&self) -> Result<Delivery<T>, RecvError> {
-        match self.hub.hand_over_fast() {
-            Some(delivery) => Ok(delivery),
-            None => self.hub.hand_over(None, &self.pace).map_err(|_| RecvError::Closed),
-        }
+        self.hub.hand_over_fast(|| self.recv_slowly())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn recv_slowly(&self) -> Result<Delivery<T>, RecvError> {
+        self.hub.hand_over(None, &self.pace).map_err(|_| RecvError::Closed)
     }
 
     /// Receives the next message if one is ready now.
@@ -58,10 +61,7 @@ impl<T: Send + Sync + 'static> Consumer<T> {
     /// [`Empty`](TryRecvError::Empty), [`Closed`](TryRecvError::Closed).
     #[inline]
     pub fn try_recv(&self) -> Result<Delivery<T>, TryRecvError> {
-        match self.hub.hand_over_fast() {
-            Some(delivery) => Ok(delivery),
-            None => self.try_recv_slowly(),
-        }
+        self.hub.hand_over_fast(|| self.try_recv_slowly())
     }
 
     #[cold]

@@ -1,7 +1,7 @@
 //! The senders' handle.
 
-use crate::error::{BatchError, SendError, SendErrorKind};
-use crate::hub::Hub;
+use crate::error::{BatchError, SendError};
+use crate::hub::{Hub, unboxed};
 use crate::message::{Headers, MessageId};
 use crate::queue::Senders;
 use crate::receipt::Receipt;
@@ -25,10 +25,6 @@ pub struct Producer<T: Send + Sync + 'static> {
     hub: Senders<T>,
 }
 
-fn failed<T>((kind, message): (SendErrorKind, T)) -> SendError<T> {
-    SendError { kind, message }
-}
-
 impl<T: Send + Sync + 'static> Producer<T> {
     pub(crate) fn new(door: Door<Hub<T>>) -> Self {
         Producer { hub: Senders::new(door) }
@@ -40,10 +36,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// [`Closed`](SendErrorKind::Closed).
     #[inline]
     pub fn send(&self, message: T) -> Result<MessageId, SendError<T>> {
-        match self.hub.accept_fast(message) {
-            Ok(id) => Ok(id),
-            Err(message) => self.hub.accept(message, None).map_err(failed),
-        }
+        self.hub.accept_fast(message, |hub, message| hub.accept(message, None))
     }
 
     /// Sends a message if there is room now.
@@ -52,10 +45,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// [`Full`](SendErrorKind::Full), [`Closed`](SendErrorKind::Closed).
     #[inline]
     pub fn try_send(&self, message: T) -> Result<MessageId, SendError<T>> {
-        match self.hub.accept_fast(message) {
-            Ok(id) => Ok(id),
-            Err(message) => self.hub.try_accept(message).map_err(failed),
-        }
+        self.hub.accept_fast(message, |hub, message| hub.try_accept(message))
     }
 
     /// Sends a message, and waits for room no longer than `limit` by the queue's clock.
@@ -75,7 +65,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// [`Timeout`](SendErrorKind::Timeout), [`Closed`](SendErrorKind::Closed).
     pub fn send_timeout(&self, message: T, limit: Duration) -> Result<MessageId, SendError<T>> {
         let deadline = self.hub.side.deadline(limit);
-        self.hub.accept(message, deadline).map_err(failed)
+        self.hub.accept(message, deadline)
     }
 
     /// Sends messages in order, and waits for room as [`send`](Self::send) does. They are collected first, so that an
@@ -88,8 +78,8 @@ impl<T: Send + Sync + 'static> Producer<T> {
         let mut sent = Vec::with_capacity(messages.len());
         match self.hub.accept_batch(&mut messages, &mut sent) {
             Ok(()) => Ok(sent),
-            Err((kind, first)) => {
-                Err(BatchError { sent, kind, unsent: std::iter::once(first).chain(messages).collect() })
+            Err(SendError { kind, message }) => {
+                Err(BatchError { sent, kind, unsent: std::iter::once(message).chain(messages).collect() })
             }
         }
     }
@@ -102,7 +92,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     ///
     /// See [`Receipt`] and [`Unsent`](crate::Unsent) for examples.
     pub fn submit(&self, message: T) -> Result<Receipt, SendError<T>> {
-        self.hub.submit(message, None, Headers::new()).map_err(failed)
+        self.hub.submit(message, None, Headers::new())
     }
 
     /// A message with more to it: headers, a key.
@@ -191,14 +181,8 @@ impl<T: Send + Sync + 'static> MessageBuilder<'_, T> {
     /// # Errors
     /// As [`Producer::submit`].
     pub fn submit(self) -> Result<Receipt, SendError<T>> {
-        self.producer.hub.submit(self.message, self.key, self.headers).map_err(failed)
+        self.producer.hub.submit(self.message, self.key, self.headers)
     }
-}
-
-fn unboxed<T: Send + Sync>(
-    (kind, envelope): (SendErrorKind, std::sync::Arc<crate::envelope::Envelope<T>>),
-) -> SendError<T> {
-    SendError { kind, message: crate::hub::alone(envelope) }
 }
 
 impl<T: Send + Sync + 'static> fmt::Debug for MessageBuilder<'_, T> {

@@ -1,8 +1,8 @@
 //! Accepting a message: into the seat at the tail if there is one, and an answer why not if there is none.
 
-use super::resend::alone;
+use super::resend::unboxed;
 use super::*;
-use crate::error::SendErrorKind;
+use crate::error::{SendError, SendErrorKind};
 use crate::ring::Refused;
 use crate::sync::{current, park, park_timeout, yield_now};
 use crate::wait::Sleeper;
@@ -10,17 +10,32 @@ use crate::wait::Sleeper;
 type Boxed<T> = Arc<Envelope<T>>;
 
 impl<T: Send + Sync + 'static> Core<T> {
-    /// Accepts the message if nothing stands in the way.
+    /// Accepts the message if nothing stands in the way; does `otherwise` if something does. Every slow branch is a call in
+    /// tail position, so that the fast one keeps nothing for them.
     #[inline(always)]
-    pub(crate) fn accept_fast(&self, message: T) -> Result<MessageId, T> {
-        match self.ring.claim_fast() {
-            Some(pos) => Ok(self.seat(pos, message)),
-            None => Err(message),
+    pub(crate) fn accept_fast(
+        &self,
+        message: T,
+        otherwise: impl FnOnce(&Self, T) -> Result<MessageId, SendError<T>>,
+    ) -> Result<MessageId, SendError<T>> {
+        let Some(claim) = self.ring.claim_fast(|pos| !is_sampled(pos)) else { return otherwise(self, message) };
+        let pos = claim.put(message);
+        // The tail's RMW comes before both looks, so neither a sleeper nor a driver that went quiet is missed.
+        if self.header().mail.is_due() | (self.attention() & QUIET != 0) {
+            return self.tell_sent_of(pos);
         }
+        Ok(self.side.id_at(pos))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_sent_of(&self, pos: u64) -> Result<MessageId, SendError<T>> {
+        self.tell_sent();
+        Ok(self.side.id_at(pos))
     }
 
     /// Accepts the message if there is room now.
-    pub(crate) fn try_accept(&self, message: T) -> Result<MessageId, (SendErrorKind, T)> {
+    pub(crate) fn try_accept(&self, message: T) -> Result<MessageId, SendError<T>> {
         match self.ring.claim() {
             Ok(pos) => Ok(self.seat(pos, message)),
             Err(refused) => self.try_accept_slowly(refused, message),
@@ -28,27 +43,26 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// As [`try_accept`](Self::try_accept), for a message that travels in a box.
-    pub(crate) fn try_accept_boxed(&self, envelope: Boxed<T>) -> Result<MessageId, (SendErrorKind, Boxed<T>)> {
+    pub(crate) fn try_accept_boxed(&self, envelope: Boxed<T>) -> Result<MessageId, SendError<Boxed<T>>> {
         let id = envelope.id;
         match self.ring.claim() {
             Ok(pos) => self.seat_boxed(pos, envelope),
             Err(refused) => match self.find_room(refused, true) {
                 Ok(Some(pos)) => self.seat_boxed(pos, envelope),
                 Ok(None) => self.overflow(envelope)?,
-                Err(kind) => return Err((kind, envelope)),
+                Err(kind) => return Err(SendError { kind, message: envelope }),
             },
         }
         Ok(id)
     }
 
     /// Puts a message into a claimed seat and tells whoever waits for it.
-    #[inline(always)]
     fn seat(&self, pos: u64, message: T) -> MessageId {
         if is_sampled(pos) {
             self.stamp_sent(pos);
         }
         self.ring.put(pos, message);
-        self.after_send();
+        self.tell_sent();
         self.side.id_at(pos)
     }
 
@@ -57,27 +71,17 @@ impl<T: Send + Sync + 'static> Core<T> {
             self.stamp_sent(pos);
         }
         self.ring.put_boxed(pos, envelope);
-        self.after_send();
+        self.tell_sent();
     }
 
-    /// The tail's RMW comes before both looks, so neither a sleeper nor a driver that went quiet is missed.
-    #[inline(always)]
-    pub(super) fn after_send(&self) {
-        if self.header().mail.is_due() | (self.attention() & QUIET != 0) {
-            self.tell_sent();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn tell_sent(&self) {
+    pub(super) fn tell_sent(&self) {
         self.header().mail.notify();
         if self.attention() & QUIET != 0 {
             self.stir();
         }
     }
 
-    fn try_accept_slowly(&self, refused: Refused, message: T) -> Result<MessageId, (SendErrorKind, T)> {
+    fn try_accept_slowly(&self, refused: Refused, message: T) -> Result<MessageId, SendError<T>> {
         match self.find_room(refused, true) {
             Ok(Some(pos)) => Ok(self.seat(pos, message)),
             Ok(None) => {
@@ -85,10 +89,10 @@ impl<T: Send + Sync + 'static> Core<T> {
                 let id = envelope.id;
                 match self.overflow(envelope) {
                     Ok(()) => Ok(id),
-                    Err((kind, envelope)) => Err((kind, alone(envelope))),
+                    Err(error) => Err(unboxed(error)),
                 }
             }
-            Err(kind) => Err((kind, message)),
+            Err(kind) => Err(SendError { kind, message }),
         }
     }
 
@@ -110,9 +114,11 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// Accepts the message as soon as there is room, or gives up when the queue's clock reaches `deadline`.
     #[cold]
     #[inline(never)]
-    pub(crate) fn accept(&self, message: T, deadline: Option<Instant>) -> Result<MessageId, (SendErrorKind, T)> {
+    pub(crate) fn accept(&self, message: T, deadline: Option<Instant>) -> Result<MessageId, SendError<T>> {
         match self.try_accept(message) {
-            Err((SendErrorKind::Full, message)) => self.accept_later(message, deadline, Self::try_accept),
+            Err(SendError { kind: SendErrorKind::Full, message }) => {
+                self.accept_later(message, deadline, Self::try_accept)
+            }
             done => done,
         }
     }
@@ -121,9 +127,11 @@ impl<T: Send + Sync + 'static> Core<T> {
         &self,
         envelope: Boxed<T>,
         deadline: Option<Instant>,
-    ) -> Result<MessageId, (SendErrorKind, Boxed<T>)> {
+    ) -> Result<MessageId, SendError<Boxed<T>>> {
         match self.try_accept_boxed(envelope) {
-            Err((SendErrorKind::Full, envelope)) => self.accept_later(envelope, deadline, Self::try_accept_boxed),
+            Err(SendError { kind: SendErrorKind::Full, message: envelope }) => {
+                self.accept_later(envelope, deadline, Self::try_accept_boxed)
+            }
             done => done,
         }
     }
@@ -132,12 +140,12 @@ impl<T: Send + Sync + 'static> Core<T> {
         &self,
         mut message: M,
         deadline: Option<Instant>,
-        attempt: impl Fn(&Self, M) -> Result<MessageId, (SendErrorKind, M)>,
-    ) -> Result<MessageId, (SendErrorKind, M)> {
+        attempt: impl Fn(&Self, M) -> Result<MessageId, SendError<M>>,
+    ) -> Result<MessageId, SendError<M>> {
         let mut round = 0;
         loop {
             if deadline.is_some_and(|deadline| self.side.clock.now() >= deadline) {
-                return Err((SendErrorKind::Timeout, message));
+                return Err(SendError { kind: SendErrorKind::Timeout, message });
             }
             let asleep = round >= SPINS;
             let ticket = if asleep { Some(self.lie_down(round)) } else { None };
@@ -146,7 +154,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             }
             let result = attempt(self, message);
             if let Some(ticket) = ticket {
-                if matches!(result, Err((SendErrorKind::Full, _))) {
+                if matches!(result, Err(SendError { kind: SendErrorKind::Full, .. })) {
                     self.sleep_for_room(ticket, round, deadline);
                 }
                 let called = self.header().room.leave(ticket);
@@ -155,7 +163,7 @@ impl<T: Send + Sync + 'static> Core<T> {
                 }
             }
             match result {
-                Err((SendErrorKind::Full, back)) => message = back,
+                Err(SendError { kind: SendErrorKind::Full, message: back }) => message = back,
                 done => return done,
             }
             if !asleep && round > 1 {
@@ -203,19 +211,16 @@ impl<T: Send + Sync + 'static> Core<T> {
         &self,
         messages: &mut std::vec::IntoIter<T>,
         sent: &mut Vec<MessageId>,
-    ) -> Result<(), (SendErrorKind, T)> {
+    ) -> Result<(), SendError<T>> {
         while messages.len() > 0 {
             if let Some((first, n)) = self.ring.claim_many(messages.len() as u64) {
-                let mut pos = first;
-                for message in messages.by_ref().take(n as usize) {
-                    if is_sampled(pos) {
-                        self.stamp_sent(pos);
-                    }
-                    self.ring.put(pos, message);
-                    sent.push(self.side.id_at(pos));
-                    pos = self.ring.next(pos);
+                for range in self.ring.ranges(first, n) {
+                    let samples = (range.start.next_multiple_of(SAMPLED)..range.end).step_by(SAMPLED as usize);
+                    samples.for_each(|pos| self.stamp_sent(pos));
+                    sent.extend(range.map(|pos| self.side.id_at(pos)));
                 }
-                self.after_send();
+                self.ring.put_many(first, n, messages);
+                self.tell_sent();
             } else if let Some(message) = messages.next() {
                 sent.push(self.accept(message, None)?);
             }

@@ -29,18 +29,28 @@ pub(crate) enum NoMail {
 }
 
 impl<T: Send + Sync + 'static> Core<T> {
-    /// Hands over the message at the ring's head, if nothing stands in the way.
+    /// Hands over the message at the ring's head, if nothing stands in the way; does `otherwise` if something does. Every
+    /// slow branch is a call in tail position, as in `accept_fast`.
     #[inline(always)]
-    pub(crate) fn hand_over_fast(&self) -> Option<Delivery<T>> {
+    pub(crate) fn hand_over_fast<E>(
+        &self,
+        otherwise: impl FnOnce() -> Result<Delivery<T>, E>,
+    ) -> Result<Delivery<T>, E> {
         if self.side.attention.load(Relaxed) & (LANE | PAUSED) != 0 {
-            return None;
+            return otherwise();
         }
-        let tenancy = self.take_fast()?;
-        let pos = tenancy.pos();
-        if is_sampled(pos) | (self.attention() & QUIET != 0) {
-            self.after_take(pos);
+        let Some(tenancy) = self.take_fast(|pos| !is_sampled(pos)) else { return otherwise() };
+        if self.attention() & QUIET != 0 {
+            return Ok(self.stir_and(tenancy)); // the head's RMW came before this look
         }
-        Some(Delivery::hot(tenancy))
+        Ok(Delivery::hot(tenancy))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stir_and(&self, tenancy: crate::ring::Tenancy<Hub<T>>) -> Delivery<T> {
+        self.stir();
+        Delivery::hot(tenancy)
     }
 
     /// Hands over what is ready now.
@@ -58,8 +68,6 @@ impl<T: Send + Sync + 'static> Core<T> {
         Some(Delivery::hot(tenancy))
     }
 
-    #[cold]
-    #[inline(never)]
     fn after_take(&self, pos: u64) {
         if is_sampled(pos) {
             self.sample_latency(pos);
@@ -239,14 +247,9 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     fn after_run(&self, run: &Run<Hub<T>>) {
-        // Of a run only the first sample is taken: its messages were handed over together.
-        let mut pos = run.first();
-        for _ in 0..run.len() {
-            if is_sampled(pos) {
-                self.sample_latency(pos);
-                break;
-            }
-            pos = self.ring.next(pos);
+        // Of a run one sample is taken: its messages were handed over together.
+        if let Some(pos) = run.positions().find(|&pos| is_sampled(pos)) {
+            self.sample_latency(pos);
         }
         if self.attention() & QUIET != 0 {
             self.stir();

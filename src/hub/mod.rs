@@ -29,7 +29,7 @@ mod models;
 
 pub(crate) use fail::Fault;
 pub(crate) use hand_over::{ColdDelivery, NoMail};
-pub(crate) use resend::alone;
+pub(crate) use resend::unboxed;
 
 use crate::clock::Clock;
 use crate::envelope::{Envelope, Payload};

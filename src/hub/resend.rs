@@ -2,24 +2,19 @@
 //! is accepted.
 
 use super::*;
-use crate::error::{ReceiptError, SendErrorKind};
+use crate::error::{ReceiptError, SendError, SendErrorKind};
 use crate::lifecycle::{State, Trigger};
 use crate::receipt::{Pending, Receipt};
 use crate::sync::MutexGuard;
 
 impl<T: Send + Sync + 'static> Core<T> {
     /// Accepts the message, or records it for another try. Never waits.
-    pub(crate) fn submit(
-        &self,
-        message: T,
-        key: Option<Box<str>>,
-        headers: Headers,
-    ) -> Result<Receipt, (SendErrorKind, T)> {
+    pub(crate) fn submit(&self, message: T, key: Option<Box<str>>, headers: Headers) -> Result<Receipt, SendError<T>> {
         let is_plain = key.is_none() && headers.is_empty();
         let message = if is_plain {
             match self.try_accept(message) {
                 Ok(id) => return Ok(Receipt::accepted(id)),
-                Err((SendErrorKind::Full, message)) => message,
+                Err(SendError { kind: SendErrorKind::Full, message }) => message,
                 Err(failed) => return Err(failed),
             }
         } else {
@@ -29,20 +24,20 @@ impl<T: Send + Sync + 'static> Core<T> {
         if !is_plain {
             envelope = match self.try_accept_boxed(envelope) {
                 Ok(id) => return Ok(Receipt::accepted(id)),
-                Err((SendErrorKind::Full, envelope)) => envelope,
-                Err((kind, envelope)) => return Err((kind, alone(envelope))),
+                Err(SendError { kind: SendErrorKind::Full, message: envelope }) => envelope,
+                Err(error) => return Err(unboxed(error)),
             };
         }
-        self.record_unsent(envelope).map_err(|(kind, envelope)| (kind, alone(envelope)))
+        self.record_unsent(envelope).map_err(unboxed)
     }
 
-    fn record_unsent(&self, envelope: Arc<Envelope<T>>) -> Result<Receipt, (SendErrorKind, Arc<Envelope<T>>)> {
+    fn record_unsent(&self, envelope: Arc<Envelope<T>>) -> Result<Receipt, SendError<Arc<Envelope<T>>>> {
         let mut ledger = self.side.ledger.lock();
         if self.ring.is_closed() {
-            return Err((SendErrorKind::Closed, envelope));
+            return Err(SendError { kind: SendErrorKind::Closed, message: envelope });
         }
         if ledger.records >= self.side.settings.resend_capacity {
-            return Err((SendErrorKind::Full, envelope));
+            return Err(SendError { kind: SendErrorKind::Full, message: envelope });
         }
         let (id, sent_ms, pending) = (envelope.id, envelope.sent_ms, Arc::new(Pending::new()));
         let key = ledger.admit(envelope, State::Unsent, 1, sent_ms);
@@ -69,7 +64,7 @@ impl<T: Send + Sync + 'static> Core<T> {
                 ledger.records -= 1;
                 ledger.remove(key);
                 self.unlock(ledger);
-                self.after_send();
+                self.tell_sent();
             }
             Err(kind) => {
                 let entry = ledger.entry(key);
@@ -100,10 +95,10 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 }
 
-/// The message of a box that was not accepted.
-pub(crate) fn alone<T: Send + Sync + 'static>(envelope: Arc<Envelope<T>>) -> T {
-    match Arc::try_unwrap(envelope).map(Envelope::into_message) {
-        Ok(Ok(message)) => message,
+/// The message out of a box that was not accepted.
+pub(crate) fn unboxed<T: Send + Sync + 'static>(error: SendError<Arc<Envelope<T>>>) -> SendError<T> {
+    match Arc::try_unwrap(error.message).map(Envelope::into_message) {
+        Ok(Ok(message)) => SendError { kind: error.kind, message },
         _ => unreachable!("a box that was not accepted has one owner and holds its message itself"),
     }
 }

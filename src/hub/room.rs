@@ -9,7 +9,7 @@
 //!   no seat is free it enters all the same, and the ring owes it one (*debt*): sends wait until that is paid.
 
 use super::*;
-use crate::error::SendErrorKind;
+use crate::error::{SendError, SendErrorKind};
 use crate::ring::Refused;
 
 impl<T: Send + Sync + 'static> Core<T> {
@@ -44,7 +44,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// Accepts a message behind the ring.
-    pub(super) fn overflow(&self, envelope: Arc<Envelope<T>>) -> Result<(), (SendErrorKind, Arc<Envelope<T>>)> {
+    pub(super) fn overflow(&self, envelope: Arc<Envelope<T>>) -> Result<(), SendError<Arc<Envelope<T>>>> {
         let mut ledger = self.side.ledger.lock();
         // Much may have happened since the answer was given, so it is asked again under the same lock.
         let found = self.find_room_locked(&mut ledger);
@@ -59,7 +59,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         match found {
             Ok(Some(pos)) => Ok(self.seat_boxed(pos, envelope)),
             Ok(None) => unreachable!("handled above"),
-            Err(kind) => Err((kind, envelope)),
+            Err(kind) => Err(SendError { kind, message: envelope }),
         }
     }
 

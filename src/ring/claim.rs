@@ -5,6 +5,7 @@
 //! was never taken comes first, the ring is full and nothing is skipped.
 
 use super::*;
+use std::ops::Range;
 
 /// Why no position could be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,23 @@ pub(crate) enum Refused {
     Closed,
     /// The cold side has asked to be consulted first.
     Detour,
+}
+
+/// A position that was claimed and is to be filled at once.
+pub(crate) struct Claim<'a, P, B> {
+    seat: &'a Seat<P, B>,
+    at: u64,
+    pos: u64,
+}
+
+impl<P, B> Claim<'_, P, B> {
+    /// Fills the seat: its position.
+    #[inline(always)]
+    pub(crate) fn put(self, load: P) -> u64 {
+        self.seat.put_plain(load);
+        self.seat.stamp.store(self.at | READY, Release); // pairs with the Acquire in `take_fast`
+        self.pos
+    }
 }
 
 /// What the tail finds at a position.
@@ -43,16 +61,18 @@ pub(super) fn lost_race(losses: &mut u32) {
 }
 
 impl<P, B> Ring<P, B> {
-    /// Claims the next position if nothing stands in the way. What is claimed must be published.
+    /// Claims the next position if nothing stands in the way, and `may` does not object to it.
     #[inline(always)]
-    pub(crate) fn claim_fast(&self) -> Option<u64> {
+    pub(crate) fn claim_fast(&self, may: impl Fn(u64) -> bool) -> Option<Claim<'_, P, B>> {
         let tail = self.tail.load(Relaxed);
+        let (seat, at) = (self.seat(tail), self.at_bare(tail & !FLAGS));
         // The Acquire pairs with the store or CAS that freed the seat: the old payload is out before the new one goes in.
         // SeqCst on the tail: see `Ring::is_drained` and the waiting room.
         let claimed = tail & FLAGS == 0
-            && self.seat(tail).stamp.load(Acquire) == self.at_bare(tail) | FREE
+            && may(tail)
+            && seat.stamp.load(Acquire) == at | FREE
             && self.tail.compare_exchange(tail, self.next(tail), SeqCst, Relaxed).is_ok();
-        claimed.then_some(tail)
+        claimed.then_some(Claim { seat, at, pos: tail })
     }
 
     /// Claims the next position, or says why there is none. What is claimed must be published.
@@ -215,20 +235,32 @@ impl<P, B> Ring<P, B> {
             if tail & FLAGS != 0 {
                 return None;
             }
-            let (mut end, mut n) = (tail, 0);
-            // The Acquire pairs with what freed the seat, as in `claim`.
-            while n < max.min(self.seats_len) && self.seat(end).stamp.load(Acquire) == self.at(end) | FREE {
-                end = self.next(end);
-                n += 1;
-            }
+            let n = self.count_in_state(tail, max, FREE, 0);
             if n == 0 {
                 return None;
             }
-            if self.tail.compare_exchange(tail, end, SeqCst, Relaxed).is_ok() {
+            if self.tail.compare_exchange(tail, self.advance(tail, n), SeqCst, Relaxed).is_ok() {
                 return Some((tail, n));
             }
             lost_race(&mut losses);
         }
+    }
+
+    /// Fills `n` claimed positions in a row.
+    #[inline]
+    pub(crate) fn put_many(&self, first: u64, n: u64, loads: &mut std::vec::IntoIter<P>) {
+        for (_, at, seats) in self.stretches(first, n) {
+            for (seat, load) in seats.iter().zip(loads.by_ref()) {
+                seat.put_plain(load);
+                seat.stamp.store(at | READY, Release); // pairs with the Acquire in `take_fast`
+            }
+        }
+    }
+
+    /// `n` positions in a row, as ranges.
+    #[inline]
+    pub(crate) fn ranges(&self, first: u64, n: u64) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.stretches(first, n).map(|(pos, _, seats)| pos..pos + seats.len() as u64)
     }
 
     /// Looks, for a bounded time, at the seat a quarter of the ring ahead: a sender that waits for one seat only walks on

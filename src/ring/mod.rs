@@ -212,6 +212,34 @@ impl<P, B> Ring<P, B> {
         count / self.seats_len << self.shift | count % self.seats_len
     }
 
+    /// The seats of `n` positions in a row (no more than there are seats), in stretches that neither wrap nor change lap:
+    /// the first position, its stamp's lap part, and the seats.
+    fn stretches(&self, first: u64, n: u64) -> impl Iterator<Item = (u64, u64, &[Seat<P, B>])> {
+        let (start, to_end) = (self.index(first), self.seats_len - (first & self.mask));
+        let head = n.min(to_end);
+        let second = self.next(first + head - 1);
+        [(first, start, head), (second, 0, n - head)]
+            .into_iter()
+            .filter(|(_, _, len)| *len > 0)
+            .map(|(pos, start, len)| (pos, self.at(pos), &self.seats[start..start + len as usize]))
+    }
+
+    /// How many of the positions from `first` on, up to `max`, carry the stamp `state` of their lap; `but` masks flags out.
+    #[inline]
+    fn count_in_state(&self, first: u64, max: u64, state: u64, but: u64) -> u64 {
+        let mut n = 0;
+        for (_, at, seats) in self.stretches(first, max.min(self.seats_len)) {
+            for seat in seats {
+                // Pairs with the store that put the seat into that state.
+                if seat.stamp.load(Acquire) & !but != at | state {
+                    return n;
+                }
+                n += 1;
+            }
+        }
+        n
+    }
+
     /// Was this position passed over by the tail?
     #[inline]
     fn is_skipped(&self, pos: u64) -> bool {

@@ -26,12 +26,16 @@ impl<S: Side> Run<S> {
         self.first
     }
 
-    pub(crate) fn pos(&self, index: usize) -> u64 {
-        self.door.ring.advance(self.first, index as u64)
+    /// Its positions, in order.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = u64> + Clone {
+        let ring = &self.door.ring;
+        std::iter::successors(Some(self.first), |&pos| Some(ring.next(pos))).take(self.len())
     }
 
-    pub(crate) fn peek(&self, index: usize) -> Load<&S::Plain, &S::Boxed> {
-        let seat = self.door.ring.seat(self.pos(index));
+    /// The message at one of its positions.
+    #[inline]
+    pub(crate) fn peek(&self, pos: u64) -> Load<&S::Plain, &S::Boxed> {
+        let seat = self.door.ring.seat(pos);
         seat.peek(seat.stamp.load(Relaxed) & BOXED != 0)
     }
 
@@ -61,31 +65,22 @@ impl<S: Side> Run<S> {
         let ring = &self.door.ring;
         // A `Drop` may send into this queue and wait for room, so it runs only when all seats are free.
         let mut loads = Vec::with_capacity(if needs_drop::<S::Plain>() { self.len() } else { 0 });
-        let mut pos = self.first;
-        for _ in 1..self.len {
-            pos = ring.next(pos);
-            self.free(pos, &mut loads);
+        if self.len > 1 {
+            for (_, _, seats) in ring.stretches(ring.next(self.first), self.len - 1) {
+                for seat in seats {
+                    let stamp = take_won(seat, &mut loads);
+                    seat.stamp.store(freed(stamp), Release); // pairs with `claim`
+                }
+            }
         }
-        self.free(self.first, &mut loads);
+        let first = ring.seat(self.first);
+        let stamp = take_won(first, &mut loads);
+        first.stamp.swap(freed(stamp), SeqCst); // the one RMW before the look at who sleeps
         self.door.header.seat_freed(self.len as u32);
         for load in loads {
             contained(|| drop(load));
         }
         Ok(())
-    }
-
-    fn free(&self, pos: u64, loads: &mut Vec<Load<S::Plain, S::Boxed>>) {
-        let seat = self.door.ring.seat(pos);
-        let stamp = seat.stamp.load(Relaxed); // ours alone: only the winner writes it
-        if needs_drop::<S::Plain>() || stamp & BOXED != 0 {
-            loads.push(seat.take(stamp));
-        }
-        let free = freed(stamp);
-        if pos == self.first {
-            seat.stamp.swap(free, SeqCst); // the one RMW before the look at who sleeps
-        } else {
-            seat.stamp.store(free, Release); // pairs with `claim`
-        }
     }
 
     /// Turns the run into single tenancies, lost ones if the lease is. The caller takes each of them.
@@ -99,6 +94,16 @@ impl<S: Side> Run<S> {
         }
         Split { next: self.first, left: self.len as usize, door: self.door }
     }
+}
+
+/// Takes the payload of a seat that the caller has won, if it needs to be dropped. Only the winner writes the stamp.
+#[inline(always)]
+fn take_won<P, B>(seat: &Seat<P, B>, loads: &mut Vec<Load<P, B>>) -> u64 {
+    let stamp = seat.stamp.load(Relaxed);
+    if needs_drop::<P>() || stamp & BOXED != 0 {
+        loads.push(seat.take(stamp));
+    }
+    stamp
 }
 
 /// The tenancies of a run that was split. What is left in it when it is dropped would never be settled: drain it.

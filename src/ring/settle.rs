@@ -98,15 +98,14 @@ impl<S: Side> Tenancy<S> {
         if seat.stamp.compare_exchange(at | FLIGHT, next, SeqCst, Relaxed).is_err() {
             return false;
         }
-        let load = needs_drop::<S::Plain>().then(|| {
-            let load = seat.take(at);
-            seat.stamp.store(freed(at), Release); // pairs with `claim`; a sender that sees LEAVING looks again
-            load
-        });
-        header.seat_freed(1);
-        if needs_drop::<S::Plain>() {
-            contained(|| drop(load));
+        if !needs_drop::<S::Plain>() {
+            header.seat_freed(1);
+            return true;
         }
+        let load = seat.take(at);
+        seat.stamp.store(freed(at), Release); // pairs with `claim`; a sender that sees LEAVING looks again
+        header.seat_freed(1);
+        contained(|| drop(load));
         true
     }
 
@@ -222,10 +221,10 @@ impl<S: Side> Won<S> {
 }
 
 impl<S: Side> Shared<S> {
-    /// Takes the next message, if it sits plainly at the head.
+    /// Takes the next message, if it sits plainly at the head and `may` does not object to its position.
     #[inline(always)]
-    pub(crate) fn take_fast(&self) -> Option<Tenancy<S>> {
-        let pos = self.ring.take_fast()?;
+    pub(crate) fn take_fast(&self, may: impl Fn(u64) -> bool) -> Option<Tenancy<S>> {
+        let pos = self.ring.take_fast(may)?;
         Some(Tenancy { shared: NonNull::from(self), pos })
     }
 

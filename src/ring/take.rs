@@ -13,14 +13,23 @@ enum Ahead {
     Moved,
 }
 
+/// For a seat that is the caller's alone so far.
+#[inline(always)]
+fn restamp<P, B>(seat: &Seat<P, B>, to: u64) {
+    let stamp = seat.stamp.load(Relaxed);
+    seat.stamp.store(with_state(stamp, to), Release); // pairs with the sweeper's Acquire
+}
+
 impl<P, B> Ring<P, B> {
-    /// Takes the next message, if it sits plainly at the head: its position. Its seat is FLIGHT from now on.
+    /// Takes the next message, if it sits plainly at the head and `may` does not object to its position, which is returned.
+    /// Its seat is FLIGHT from now on.
     #[inline(always)]
-    pub(super) fn take_fast(&self) -> Option<u64> {
+    pub(super) fn take_fast(&self, may: impl Fn(u64) -> bool) -> Option<u64> {
         let head = self.head.load(Relaxed);
         let (seat, at) = (self.seat(head), self.at_bare(head));
         // The Acquire pairs with `put`.
-        if seat.stamp.load(Acquire) != at | READY
+        if !may(head)
+            || seat.stamp.load(Acquire) != at | READY
             || self.head.compare_exchange(head, self.next(head), SeqCst, Relaxed).is_err()
         {
             return None;
@@ -36,13 +45,9 @@ impl<P, B> Ring<P, B> {
         let mut losses = 0;
         loop {
             let head = self.head.load(SeqCst);
-            let (mut end, mut n) = (head, 0);
-            while n < max.min(self.seats_len) && self.is_ready(end) {
-                end = self.next(end);
-                n += 1;
-            }
+            let n = self.count_in_state(head, max, READY, BOXED);
             if n > 0 {
-                if self.head.compare_exchange(head, end, SeqCst, Relaxed).is_ok() {
+                if self.head.compare_exchange(head, self.advance(head, n), SeqCst, Relaxed).is_ok() {
                     self.hand_out(head, n);
                     return Some((head, n));
                 }
@@ -78,17 +83,12 @@ impl<P, B> Ring<P, B> {
 
     /// The run is ours: members first, the head of the run last, so that who sees it in flight sees its members.
     fn hand_out(&self, first: u64, n: u64) {
-        let mut pos = first;
-        for _ in 1..n {
-            pos = self.next(pos);
-            self.restamp(pos, MEMBER);
+        if n > 1 {
+            for (_, _, seats) in self.stretches(self.next(first), n - 1) {
+                seats.iter().for_each(|seat| restamp(seat, MEMBER));
+            }
         }
-        self.restamp(first, FLIGHT);
-    }
-
-    fn restamp(&self, pos: u64, to: u64) {
-        let stamp = &self.seat(pos).stamp;
-        stamp.store(with_state(stamp.load(Relaxed), to), Release); // pairs with the sweeper's Acquire
+        restamp(self.seat(first), FLIGHT);
     }
 
     fn look_ahead(&self, head: u64) -> Ahead {

@@ -141,13 +141,14 @@ impl<C: Cell> Chunk<C> {
 
     fn put_back(&mut self, place: u32) {
         self.used -= 1;
-        *self.cells[place as usize].next_free() = self.free;
+        let cell = &mut self.cells[place as usize];
+        // Kept up to date with every cell, for to look at all of them at the end would take microseconds at once.
+        self.wear = self.wear.max(cell.wear());
+        *cell.next_free() = self.free;
         self.free = place;
     }
 
     fn give_back_memory(&mut self) {
-        let worn = self.cells.iter().map(Cell::wear).max();
-        self.wear = worn.unwrap_or(self.wear);
         self.cells = Vec::new();
         self.free = NONE;
     }

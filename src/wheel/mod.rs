@@ -28,13 +28,16 @@
 //! may stop in the middle. Until it is finished nothing is handed out, and what is inserted into its span joins the end of the
 //! bucket that cascades, not the levels below: that is all it takes to keep the order across a carried-over cascade.
 //!
+//! A bucket with few entries does not cascade at all: it is sorted and handed out from there (`ready.rs`), and so is level 0, a block
+//! at a time.
+//!
 //! Cancelling is lazy, for unlinking an entry among ten million costs several cache misses: the key dies at once (`slots.rs`), the
 //! entry stays in its bucket (`buckets.rs`) until the wheel comes by. When there are more cancelled entries than live ones, each
 //! further change sweeps one block, so they never hold more than about as much memory as the live ones do.
 //!
 //! # Left to others
 //!
-//! Reading the clock, sleeping until `next_due`, and what a token means: `timers.rs`, `clock.rs`, `driver.rs`. Locks: there are none
+//! Reading the clock, sleeping until `next_due`, and what a token means: `ledger.rs`, `clock.rs`, `driver.rs`. Locks: there are none
 //! here. Chunks of memory: `chunks.rs`.
 
 mod buckets;
@@ -49,7 +52,7 @@ use buckets::{BLOCK_LEN, Buckets, Entry};
 use occupancy::Occupancy;
 use ready::{READY_MAX, Ready};
 use slots::Slots;
-pub use slots::TimerKey;
+pub(crate) use slots::TimerKey;
 
 /// Each level takes the next six bits of a due time: 64 buckets, whose occupancy is one word.
 const LEVEL_BITS: u32 = 6;
@@ -66,7 +69,7 @@ const LOOK_LEN_MAX: u32 = 1024;
 const LOOK_MAX: u32 = 64;
 
 /// The timers that wait, and the time up to which all have been handed out.
-pub struct Wheel {
+pub(crate) struct Wheel {
     /// The wheel's time. It never goes back, and no timer waits for an earlier time.
     now_ms: u64,
     /// The level of the bucket that is cascading, 0 if none is. Its bucket is the one that holds `now_ms`.
@@ -83,7 +86,7 @@ pub struct Wheel {
 
 /// What `pop_due` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Popped {
+pub(crate) enum Popped {
     /// This timer is due: its due time in milliseconds and its token.
     Due(u64, u32),
     /// Nothing is due yet; see `next_due`.
@@ -102,7 +105,7 @@ struct Place {
 
 impl Wheel {
     /// A wheel whose time is `now_ms`. Allocates nothing until the first `insert`.
-    pub const fn new(now_ms: u64) -> Self {
+    pub(crate) const fn new(now_ms: u64) -> Self {
         Wheel {
             now_ms,
             cascading: 0,
@@ -120,7 +123,7 @@ impl Wheel {
     /// # Panics
     ///
     /// When about 2³² timers are pending.
-    pub fn insert(&mut self, due_ms: u64, token: u32) -> TimerKey {
+    pub(crate) fn insert(&mut self, due_ms: u64, token: u32) -> TimerKey {
         let key = self.slots.start(token);
         let due_ms = due_ms.max(self.now_ms);
         self.place(Entry { due_ms, slot: key.slot() });
@@ -129,7 +132,7 @@ impl Wheel {
     }
 
     /// Takes a timer back and returns its token; `None` if it has been handed out or cancelled before.
-    pub fn cancel(&mut self, key: TimerKey) -> Option<u32> {
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<u32> {
         let token = self.slots.cancel(key)?;
         self.live -= 1;
         self.cancelled += 1;
@@ -139,9 +142,9 @@ impl Wheel {
 
     /// Hands out the earliest timer if it is due at `now_ms`. Callers loop on it until it answers anything but `Due`.
     ///
-    /// Each entry it hands out, moves down a level or throws away takes one from `budget`, so one budget bounds the whole loop, and
-    /// any budget above zero makes progress. `Later` is answered whatever the budget. An entry costs at most about 100 ns.
-    pub fn pop_due(&mut self, now_ms: u64, budget: &mut u32) -> Popped {
+    /// Each entry it hands out, moves down or sweeps takes one from `budget`, so one budget bounds the whole loop, and any budget above
+    /// zero makes progress. `Later` is answered whatever the budget. With a budget of 1,024 a whole loop stays below 200 µs.
+    pub(crate) fn pop_due(&mut self, now_ms: u64, budget: &mut u32) -> Popped {
         loop {
             let first = self.ready.first();
             let place = if first.is_none() { self.front() } else { None };
@@ -169,7 +172,7 @@ impl Wheel {
     /// It is the exact due time if the earliest timer is ready or on level 0, else the time at which its bucket begins: a wheel with few
     /// timers wakes up once in between. Costs a few instructions, plus a look at the cancelled timers in front, at most 64 in buckets;
     /// behind more it may name the time of one that has been cancelled.
-    pub fn next_due(&self) -> Option<u64> {
+    pub(crate) fn next_due(&self) -> Option<u64> {
         if self.live == 0 {
             return None;
         }
@@ -185,7 +188,7 @@ impl Wheel {
     }
 
     /// The exact due time of the earliest timer. Reads a whole bucket, or more if those in front hold none but cancelled timers.
-    pub fn earliest(&self) -> Option<u64> {
+    pub(crate) fn earliest(&self) -> Option<u64> {
         if let Some(due_ms) = self.earliest_ready() {
             return Some(due_ms);
         }
@@ -200,12 +203,12 @@ impl Wheel {
     }
 
     /// How many timers wait.
-    pub const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.live
     }
 
     /// Whether no timer waits.
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.live == 0
     }
 
@@ -310,7 +313,7 @@ impl Wheel {
         let token = self.slots.collect(entry.slot);
         if token.is_some() {
             self.live -= 1;
-            self.tidy();
+            *budget = budget.saturating_sub(self.tidy());
         } else {
             self.cancelled -= 1;
         }
@@ -327,32 +330,37 @@ impl Wheel {
         self.cancelled -= 1;
     }
 
-    /// Keeps the cancelled entries from outnumbering the live ones. With no timer left there are few of them (each change since they
-    /// were half of all has swept a block), so they go at once, and an empty wheel holds nothing.
+    /// Keeps the cancelled entries from outnumbering the live ones, and says how many entries it went through: a block of them, or, when
+    /// no timer is left, all. There are few then (each change since they were half of all has swept a block), and an empty wheel holds
+    /// nothing.
     #[inline]
-    fn tidy(&mut self) {
-        if self.live == 0 || self.cancelled > self.live + CANCELLED_SURPLUS_MAX {
-            self.sweep();
-        }
+    fn tidy(&mut self) -> u32 {
+        let is_untidy = self.live == 0 || self.cancelled > self.live + CANCELLED_SURPLUS_MAX;
+        if is_untidy { self.sweep() } else { 0 }
     }
 
     #[cold]
     #[inline(never)]
-    fn sweep(&mut self) {
+    fn sweep(&mut self) -> u32 {
         if self.live > 0 {
             return self.sweep_block();
         }
+        let mut swept = 0;
         while let Some(entry) = self.ready.take_first() {
             self.discard(entry);
+            swept += 1;
         }
         while self.cancelled > 0 {
-            self.sweep_block();
+            swept += self.sweep_block();
         }
+        swept
     }
 
-    fn sweep_block(&mut self) {
+    fn sweep_block(&mut self) -> u32 {
         let bucket = self.buckets.move_sweep(|bucket| self.occupancy.next_bucket(bucket));
-        self.touch(self.buckets.to_sweep());
+        let entries = self.buckets.to_sweep();
+        let swept = entries.len() as u32;
+        self.touch(entries);
         let (slots, cancelled) = (&mut self.slots, &mut self.cancelled);
         self.buckets.sweep_block(|entry| {
             let is_live = slots.is_live(entry.slot);
@@ -368,6 +376,7 @@ impl Wheel {
                 self.cascading = 0;
             }
         }
+        swept
     }
 
     /// Whether a bucket has a live timer. Once `look` is used up the answer is yes, unseen.

@@ -11,7 +11,7 @@ use super::chunks::{Cell, Chunks};
 
 /// Names one timer: a key whose timer has been handed out or cancelled never means another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimerKey {
+pub(crate) struct TimerKey {
     slot: u32,
     generation: u32,
 }

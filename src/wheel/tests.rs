@@ -299,6 +299,72 @@ fn more_newcomers_than_ready_can_hold_keep_the_order() {
     assert_eq!(pop_all(&mut wheel, u64::MAX), expected);
 }
 
+#[test]
+fn what_is_ready_takes_in_its_own_span_and_not_the_next() {
+    let base_ms = START_MS.next_multiple_of(1 << 12);
+    let mut wheel = Wheel::new(base_ms);
+    let due = |delay_ms: u64, token| (base_ms + delay_ms, token);
+    for (due_ms, token) in [due(130, 0), due(190, 1), due(195, 2)] {
+        wheel.insert(due_ms, token);
+    }
+    assert_eq!(wheel.pop_due(base_ms + 130, &mut 100), Popped::Due(base_ms + 130, 0));
+    wheel.insert(base_ms + 198, 3);
+    wheel.insert(base_ms + 189, 4);
+    assert_eq!(pop_all(&mut wheel, base_ms + 200), [due(189, 4), due(190, 1), due(195, 2), due(198, 3)]);
+}
+
+#[test]
+fn a_bucket_that_the_sweep_left_in_two_blocks_is_sorted_as_one() {
+    let base_ms = START_MS.next_multiple_of(1 << 18);
+    let mut wheel = Wheel::new(base_ms);
+    let keys: Vec<_> = (0..62).map(|token| wheel.insert(base_ms + 4_200 - u64::from(token), token)).collect();
+    let others: Vec<_> = (0..100).map(|token| wheel.insert(base_ms + MINUTE_MS, token)).collect();
+    for &key in keys[..40].iter().chain(&others[..74]) {
+        assert!(wheel.cancel(key).is_some());
+    }
+    assert_eq!(bucket_entries(&wheel), 162 - 40, "one block has been swept");
+    let expected: Vec<_> = (40..62).rev().map(|token| (base_ms + 4_200 - u64::from(token), token)).collect();
+    assert_eq!(pop_all(&mut wheel, base_ms + 5_000), expected);
+}
+
+#[test]
+fn the_sweep_finds_its_place_again_when_the_block_it_kept_has_been_taken() {
+    let mut buckets = Buckets::new();
+    (0..100).for_each(|slot| buckets.append(5, Entry { due_ms: 1, slot }));
+    assert_eq!(buckets.move_sweep(|_| 5), 5);
+    buckets.sweep_block(|_| true);
+    assert_eq!(buckets.take(5, 100).entries().len(), BLOCK_LEN);
+    buckets.append(9, Entry { due_ms: 1, slot: 999 });
+    assert_eq!(buckets.move_sweep(|_| 5), 5);
+    assert_eq!(buckets.to_sweep().first().map(|entry| entry.slot), Some(BLOCK_LEN as u32));
+}
+
+#[test]
+fn next_due_looks_at_a_few_cancelled_timers_and_earliest_at_all() {
+    let mut wheel = Wheel::new(START_MS);
+    let keys: Vec<_> = (0..200).map(|token| wheel.insert(START_MS + 1, token)).collect();
+    (0..300).for_each(|token| _ = wheel.insert(START_MS + 5, token));
+    assert!(keys.into_iter().all(|key| wheel.cancel(key).is_some()));
+    assert_eq!((wheel.next_due(), wheel.earliest()), (Some(START_MS + 1), Some(START_MS + 5)));
+}
+
+#[test]
+fn the_sweep_goes_on_while_timers_come_and_go() {
+    let mut pair = Pair::new(START_MS);
+    let mut seed = 1;
+    for round in 0..60_000 {
+        match random(&mut seed, 100) {
+            0..50 => pair.insert(pair.now_ms + random(&mut seed, 6_000)),
+            50..99 => pair.cancel(pair.keys.len().saturating_sub(1 + random(&mut seed, 4_000) as usize)),
+            _ => pair.advance_to(pair.now_ms + random(&mut seed, 100), random(&mut seed, 300) as u32),
+        }
+        if round % 100 == 0 {
+            pair.check();
+        }
+    }
+    pair.finish(false);
+}
+
 /// What a test does to the wheel and to the map that it is compared with.
 #[derive(Clone, Debug)]
 enum Step {
@@ -372,8 +438,7 @@ impl Pair {
                 (0..count).for_each(|_| self.insert(self.now_ms.saturating_add(delay_ms)))
             }
             Step::InsertAt(due_ms) => self.insert(due_ms),
-            Step::Cancel(index) if !self.keys.is_empty() => self.cancel(index.index(self.keys.len())),
-            Step::Cancel(_) => {}
+            Step::Cancel(index) => self.cancel(index.index(self.keys.len().max(1))),
             Step::CancelMany(stride) => {
                 (0..self.keys.len()).step_by(1 + usize::from(stride % 4)).for_each(|at| self.cancel(at))
             }
@@ -394,7 +459,7 @@ impl Pair {
     }
 
     fn cancel(&mut self, token: usize) {
-        let (key, due_ms) = self.keys[token];
+        let Some(&(key, due_ms)) = self.keys.get(token) else { return };
         let expected = self.reference.remove(&(due_ms, token as u32)).map(|_| token as u32);
         assert_eq!(self.wheel.cancel(key), expected);
     }
@@ -436,7 +501,7 @@ impl Pair {
         assert!(next_due <= self.first_due());
         let entries = bucket_entries(&self.wheel) + self.wheel.ready.iter().count();
         assert_eq!(entries, self.wheel.live + self.wheel.cancelled);
-        assert!(self.wheel.live > 0 || self.wheel.cancelled == 0);
+        assert!(self.wheel.live > 0 || (self.wheel.cancelled == 0 && self.wheel.cascading == 0));
     }
 
     /// Budgets of one to the end, in one jump or by and by: each makes progress, and nothing is lost.
