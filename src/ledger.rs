@@ -77,7 +77,7 @@ pub(crate) enum Due {
 }
 
 /// How many timers the wheel may move in its cascades while the lock is held.
-const STEPS_MAX: u32 = 4096;
+const STEPS_MAX: u32 = 1024;
 
 /// What only the cold side counts.
 #[derive(Debug, Default, Clone, Copy)]
@@ -115,7 +115,7 @@ impl Population {
             State::Delayed => Some(&mut self.delayed),
             State::Unsent => Some(&mut self.unsent),
             State::Parked => Some(&mut self.parked),
-            State::Dead | State::Settled => None,
+            State::Seated | State::Dead | State::Settled => None,
         }
     }
 

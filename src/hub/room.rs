@@ -32,12 +32,14 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Leaves the detour on, so that nobody claims past the caller before it has used the answer.
     fn find_room_locked(&self, ledger: &mut Ledger<T>) -> Result<Option<u64>, SendErrorKind> {
+        if self.ring.is_closed() {
+            return Err(SendErrorKind::Closed);
+        }
         self.ring.set_detour(true);
         self.settle_up(ledger);
         let clear = ledger.overflow.is_empty() && ledger.debt == 0;
         match if clear { self.ring.claim_detoured() } else { Err(Refused::Full) } {
             Ok(pos) => Ok(Some(pos)),
-            Err(_) if self.ring.is_closed() => Err(SendErrorKind::Closed),
             Err(_) if self.ring.vacant() > ledger.overflow.len() as u64 + ledger.debt => Ok(None),
             Err(_) => Err(SendErrorKind::Full),
         }
@@ -83,6 +85,9 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Pays what the ring owes, as far as seats can be claimed: the overflow first, for it was accepted first.
     fn settle_up(&self, ledger: &mut Ledger<T>) {
+        if !ledger.overflow.is_empty() || ledger.debt > 0 {
+            ledger.settled_floor = 0; // seats that were settled are used again, closed or not
+        }
         while let Some(envelope) = ledger.overflow.pop_front() {
             match self.ring.claim_detoured() {
                 Ok(pos) => self.ring.put_boxed(pos, envelope),

@@ -2,15 +2,15 @@
 //! anything, and a test walks every cell.
 //!
 //! ```text
-//!                    ┌──────────────────────── snooze ────────────────────────┐
-//!                    ▼                                                        │
-//!  Unsent ─► Ready ─hand-over─► InFlight ─nack, drop, panic, lost─► Deciding ─┼─► Delayed ─due─► Ready
-//!     │                            │                                   │      │
-//!     │ gave up                    ├─ ack ─► Settled                   │      └─► Ready at once
-//!     ▼                            │                                   ▼
-//!    Dead ◄──────────── reject ────┴───────────────────────────────  Dead ─redrive─► Ready
-//!     ▲
-//!   Parked: a dead letter that waits for room in the store
+//!  Unsent ─accepted─► Seated        Ready ◄───────── due ──────── Delayed ◄── snooze
+//!    │                   │            │                              ▲
+//!    │              hand-over     hand-over                    retry later
+//!    │                   ▼            ▼                              │
+//!    │                   └─► InFlight ◄┘ ── nack, drop, panic, ──► Deciding ── retry now ──► Ready
+//!    │                          │           lost lease, reject       │
+//!  refused                      ack                               give up ──► Dead ── redrive ──► Ready
+//!    │                          ▼                                    │  (or Parked, until there is room for one more)
+//!    └────────► Deciding     Settled ◄─────── discard ───────────────┘
 //! ```
 
 /// Where a message is. One that is ready or in flight for the first time is known by its seat's stamp alone.
@@ -19,7 +19,9 @@
 pub(crate) enum State {
     /// Not accepted yet: its send failed and will be tried again.
     Unsent,
-    /// Can be handed out.
+    /// In a seat of the ring: ready, or in flight for the first time. The ledger knows nothing of it.
+    Seated,
+    /// Can be handed out again.
     Ready,
     /// In a consumer's hands, under a lease.
     InFlight,
@@ -73,7 +75,7 @@ use State::*;
 /// Everything that may happen. What is not listed may not.
 const TABLE: &[(State, Trigger, State)] = &[
     (Unsent, Trigger::Refused, Deciding),
-    (Unsent, Trigger::Accepted, Ready),
+    (Unsent, Trigger::Accepted, Seated),
     (Unsent, Trigger::GiveUp, Dead),
     (Unsent, Trigger::Park, Parked),
     (Ready, Trigger::HandOver, InFlight),

@@ -80,7 +80,8 @@ impl<P, B> Ring<P, B> {
         self.claim_slow(false)
     }
 
-    /// As [`claim`](Self::claim), for the cold side, which knows about the detour because it asked for it.
+    /// As [`claim`](Self::claim), for the cold side: it asked for the detour itself, and what it seats was accepted before
+    /// the ring was closed.
     pub(crate) fn claim_detoured(&self) -> Result<u64, Refused> {
         self.claim_slow(true)
     }
@@ -91,10 +92,10 @@ impl<P, B> Ring<P, B> {
         let mut losses = 0;
         loop {
             let tail = self.tail.load(SeqCst);
-            if tail & CLOSED != 0 {
+            if !detoured && tail & CLOSED != 0 {
                 return Err(Refused::Closed);
             }
-            if tail & DETOUR != 0 && !detoured {
+            if !detoured && tail & DETOUR != 0 {
                 return Err(Refused::Detour);
             }
             let to = match self.look(tail) {
