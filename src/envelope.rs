@@ -67,7 +67,15 @@ impl<T: Send + Sync + 'static> Envelope<T> {
 
     /// The message alone, or the envelope back if its seat is still being read.
     pub(crate) fn into_message(mut self) -> Result<T, Self> {
-        self.unseat_alone();
+        if let Payload::InSeat(guest) = &mut self.payload {
+            return match guest.try_take() {
+                Some(Load::Plain(message)) => {
+                    guest.tell_freed();
+                    Ok(message)
+                }
+                _ => Err(self),
+            };
+        }
         match self.payload {
             Payload::Here(message) => Ok(message),
             Payload::InSeat(_) => Err(self),

@@ -325,11 +325,17 @@ impl<T: Send + Sync + 'static> Ledger<T> {
 
     /// Takes an entry out that has come to rest, and drops it after the lock.
     pub(crate) fn remove(&mut self, key: u32) {
+        let entry = self.take(key);
+        self.aftermath.garbage.push(entry);
+    }
+
+    /// Takes an entry out that has come to rest.
+    pub(crate) fn take(&mut self, key: u32) -> Entry<T> {
         let entry = self.entries.remove(key as usize);
         if let Some(pos) = entry.envelope.seat() {
             self.late.remove(&pos);
         }
-        self.aftermath.garbage.push(entry);
+        entry
     }
 
     /// The entry becomes a dead letter.
@@ -356,6 +362,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         };
         if envelope.is_some_and(Envelope::unseat) {
             self.late.remove(&pos);
+            self.aftermath.freed += 1;
         }
     }
 

@@ -40,6 +40,7 @@ impl MessageId {
     }
 
     /// The random number of the opened queue.
+    #[cfg(test)]
     pub(crate) const fn instance(self) -> u64 {
         self.instance
     }

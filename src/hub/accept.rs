@@ -67,11 +67,16 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     pub(super) fn seat_boxed(&self, pos: u64, envelope: Boxed<T>) {
+        self.put_boxed(pos, envelope);
+        self.tell_sent();
+    }
+
+    /// As [`seat_boxed`](Self::seat_boxed), and tells nobody: the caller holds the lock.
+    pub(super) fn put_boxed(&self, pos: u64, envelope: Boxed<T>) {
         if is_sampled(pos) {
             self.stamp_sent(pos);
         }
         self.ring.put_boxed(pos, envelope);
-        self.tell_sent();
     }
 
     pub(super) fn tell_sent(&self) {

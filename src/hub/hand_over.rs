@@ -211,24 +211,16 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     // ---- batches ----
 
-    /// Takes up to `max` messages that are ready: redeliveries first, then a run of the ring, then what lies behind gaps.
+    /// Takes up to `max` messages that are ready: from the lane first, but no more than half while the ring has some too;
+    /// then a run of the ring; then what lies behind gaps of the ring, or is left in the lane.
     pub(crate) fn try_hand_over_batch(door: &Door<Hub<T>>, max: usize) -> Option<Batch<T>> {
         let core: &Core<T> = door;
-        let mut singles = Vec::new();
-        let mut run = None;
-        let attention = core.attention();
-        if attention & PAUSED != 0 || max == 0 {
+        if core.attention() & PAUSED != 0 {
             return None;
         }
-        if attention & LANE != 0 {
-            let mut ledger = core.side.ledger.lock();
-            while singles.len() < max
-                && let Some(cold) = core.next_from_lane(&mut ledger)
-            {
-                singles.push(Delivery::cold(cold));
-            }
-            core.unlock(ledger);
-        }
+        let mut singles = Vec::new();
+        core.take_from_lane(&mut singles, if core.ring.is_drained() { max } else { max / 2 });
+        let mut run = None;
         if singles.len() < max {
             run = Run::take(door, max - singles.len());
             if run.is_none() && core.ring.has_detour() && core.refill() {
@@ -237,13 +229,29 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
         if let Some(run) = &run {
             core.after_run(run);
-            while singles.len() + run.len() < max && !core.ring.is_drained() {
-                let Some(tenancy) = core.take() else { break };
-                core.after_take(tenancy.pos());
-                singles.push(Delivery::hot(tenancy));
-            }
         }
+        let room = max - run.as_ref().map_or(0, Run::len);
+        while singles.len() < room && !core.ring.is_drained() {
+            let Some(tenancy) = core.take() else { break };
+            core.after_take(tenancy.pos());
+            singles.push(Delivery::hot(tenancy));
+        }
+        core.take_from_lane(&mut singles, room);
         (run.is_some() || !singles.is_empty()).then(|| Batch::new(run, singles))
+    }
+
+    /// Takes redeliveries until there are `max` of them.
+    fn take_from_lane(&self, singles: &mut Vec<Delivery<T>>, max: usize) {
+        if singles.len() >= max || self.attention() & LANE == 0 {
+            return;
+        }
+        let mut ledger = self.side.ledger.lock();
+        while singles.len() < max
+            && let Some(cold) = self.next_from_lane(&mut ledger)
+        {
+            singles.push(Delivery::cold(cold));
+        }
+        self.unlock(ledger);
     }
 
     fn after_run(&self, run: &Run<Hub<T>>) {

@@ -13,21 +13,20 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// As `ack_cold`, if nobody else can see the message.
     pub(crate) fn ack_cold_alone(&self, cold: &ColdDelivery<T>) -> Result<(), SettleErrorKind> {
-        // The ledger's reference and the delivery's own; every other one is a late handle's. None can come while it is ours.
-        self.ack_cold_if(cold, |envelope| Arc::strong_count(envelope) <= 2 && envelope.is_movable())
+        // Besides the delivery's own reference there is the ledger's; every other one is a late handle's, or that of a dead
+        // letter which somebody still looks at. None can come while the message is ours.
+        self.ack_cold_if(cold, |ledgers| Arc::strong_count(&cold.envelope) <= 1 + ledgers && cold.envelope.is_movable())
     }
 
-    fn ack_cold_if(
-        &self,
-        cold: &ColdDelivery<T>,
-        may: impl Fn(&Arc<Envelope<T>>) -> bool,
-    ) -> Result<(), SettleErrorKind> {
+    /// `may` is asked whether it may, given the number of references that the ledger holds.
+    fn ack_cold_if(&self, cold: &ColdDelivery<T>, may: impl Fn(usize) -> bool) -> Result<(), SettleErrorKind> {
         let mut ledger = self.side.ledger.lock();
         if ledger.ended {
-            return Ok(()); // nobody is left who could receive it again
+            // Nobody is left who could receive it again, so there is nothing to settle.
+            return if may(0) { Ok(()) } else { Err(SettleErrorKind::Shared) };
         }
-        let entry = ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
-        if !may(&entry.envelope) {
+        ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
+        if !may(1) {
             return Err(SettleErrorKind::Shared);
         }
         ledger.go(cold.key, Trigger::Ack);

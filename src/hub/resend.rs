@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::error::{ReceiptError, SendError, SendErrorKind};
+use crate::ledger::Entry;
 use crate::lifecycle::{State, Trigger};
 use crate::receipt::{Pending, Receipt};
 use crate::sync::MutexGuard;
@@ -53,16 +54,19 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// An unsent record has fallen due: sends it again.
     pub(super) fn resend(&self, mut ledger: MutexGuard<'_, Ledger<T>>, key: u32) {
         ledger.counts.retransmissions += 1;
-        let envelope = ledger.entry(key).envelope.clone();
-        match self.accept_under_lock(&mut ledger, envelope) {
-            Ok(()) => {
+        match self.find_room_locked(&mut ledger) {
+            Ok(place) => {
                 ledger.go(key, Trigger::Accepted);
-                let id = ledger.entry(key).envelope.id;
-                if let Some(receipt) = ledger.entry(key).receipt.take() {
-                    ledger.aftermath.receipts.push((receipt, Ok(id)));
-                }
                 ledger.records -= 1;
-                ledger.remove(key);
+                // The envelope moves: as soon as it is seated its receiver may want the message out of it.
+                let Entry { envelope, receipt, .. } = ledger.take(key);
+                if let Some(receipt) = receipt {
+                    ledger.aftermath.receipts.push((receipt, Ok(envelope.id)));
+                }
+                match place {
+                    Some(pos) => self.put_boxed(pos, envelope),
+                    None => ledger.overflow.push_back(envelope),
+                }
                 self.unlock(ledger);
                 self.tell_sent();
             }

@@ -31,7 +31,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// Leaves the detour on, so that nobody claims past the caller before it has used the answer.
-    fn find_room_locked(&self, ledger: &mut Ledger<T>) -> Result<Option<u64>, SendErrorKind> {
+    pub(super) fn find_room_locked(&self, ledger: &mut Ledger<T>) -> Result<Option<u64>, SendErrorKind> {
         if self.ring.is_closed() {
             return Err(SendErrorKind::Closed);
         }
@@ -65,24 +65,6 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
     }
 
-    /// Accepts a message whose sender holds the lock.
-    pub(super) fn accept_under_lock(
-        &self,
-        ledger: &mut Ledger<T>,
-        envelope: Arc<Envelope<T>>,
-    ) -> Result<(), SendErrorKind> {
-        match self.find_room_locked(ledger)? {
-            Some(pos) => {
-                if is_sampled(pos) {
-                    self.stamp_sent(pos);
-                }
-                self.ring.put_boxed(pos, envelope);
-            }
-            None => ledger.overflow.push_back(envelope),
-        }
-        Ok(())
-    }
-
     /// Pays what the ring owes, as far as seats can be claimed: the overflow first, for it was accepted first.
     fn settle_up(&self, ledger: &mut Ledger<T>) {
         if !ledger.overflow.is_empty() || ledger.debt > 0 {
@@ -90,7 +72,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
         while let Some(envelope) = ledger.overflow.pop_front() {
             match self.ring.claim_detoured() {
-                Ok(pos) => self.ring.put_boxed(pos, envelope),
+                Ok(pos) => self.put_boxed(pos, envelope),
                 Err(_) => {
                     ledger.overflow.push_front(envelope);
                     return;

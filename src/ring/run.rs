@@ -22,10 +22,6 @@ impl<S: Side> Run<S> {
         self.len as usize
     }
 
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
     /// Its positions, in order.
     pub(crate) fn positions(&self) -> impl Iterator<Item = u64> + Clone {
         let ring = &self.door.ring;

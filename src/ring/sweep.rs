@@ -128,7 +128,8 @@ impl<S: Side> Guest<S> {
         seat.peek(seat.stamp.load(Relaxed) & BOXED != 0)
     }
 
-    /// Moves the payload out and frees the seat, if the old handle is gone.
+    /// Moves the payload out and frees the seat, if the old handle is gone. Wakes nobody: who holds no lock says
+    /// [`tell_freed`](Self::tell_freed).
     pub(crate) fn try_take(&mut self) -> Option<Load<S::Plain, S::Boxed>> {
         let seat = self.shared.ring.seat(self.pos);
         if self.moved || state(seat.stamp.load(Acquire)) != STAY {
@@ -144,8 +145,12 @@ impl<S: Side> Guest<S> {
         let stamp = seat.stamp.load(Acquire); // pairs with the handle's end
         let load = seat.take(stamp);
         seat.stamp.store(freed(stamp), SeqCst);
-        self.shared.header.seat_freed(1);
         load
+    }
+
+    /// Somebody may be waiting for the seat that was freed.
+    pub(crate) fn tell_freed(&self) {
+        self.shared.header.seat_freed(1);
     }
 }
 
@@ -165,6 +170,7 @@ impl<S: Side> Drop for Guest<S> {
             }
         }
         let load = self.take_stayed();
+        self.tell_freed();
         contained(|| drop(load));
     }
 }

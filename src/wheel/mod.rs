@@ -203,11 +203,13 @@ impl Wheel {
     }
 
     /// How many timers wait.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.live
     }
 
     /// Whether no timer waits.
+    #[cfg(test)]
     pub(crate) const fn is_empty(&self) -> bool {
         self.live == 0
     }
