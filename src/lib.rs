@@ -1,5 +1,75 @@
-//! redeliver
-#![allow(missing_docs)]
+//! An embeddable, in-process, reliable message queue: what is sent is delivered, retried, or kept as a dead letter.
+//!
+//! ```
+//! use redeliver::{Fixed, Queue};
+//! use std::time::Duration;
+//!
+//! let queue = Queue::builder("emails").retry(Fixed::new(Duration::from_millis(1)).max_attempts(3)).open()?;
+//! let (producer, consumer) = (queue.producer(), queue.consumer());
+//! producer.send("ada@example.org")?;
+//! producer.send("nobody@example.org")?;
+//! queue.close();
+//!
+//! for delivery in consumer.iter() {
+//!     if delivery.starts_with("nobody") {
+//!         delivery.nack("no such user")?; // comes back twice, and is a dead letter then
+//!     } else {
+//!         delivery.ack()?;
+//!     }
+//! }
+//! assert_eq!((queue.stats().acked, queue.stats().dead), (1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The life of a message
+//!
+//! ```text
+//!  submit ──► unsent ──────────┐ sent again when `resend` says
+//!  (no room)     │ gave up     ▼
+//!  send ───────────────────► ready ── recv ──► in flight ── ack ──► settled
+//!                │             ▲                   │
+//!                │             │ due               │ nack, drop, panic, lost lease
+//!                │          delayed ◄── again ── RetryPolicy
+//!                ▼                                 │ give up        or reject
+//!           dead letter ◄──────────────────────────┴──────────────────┘
+//!                │
+//!                └── redrive ──► ready, at attempt 1
+//! ```
+//!
+//! | what happens | what becomes of the message | counts as an attempt |
+//! |---|---|---|
+//! | [`ack`](Delivery::ack), [`into_message`](Delivery::into_message) | settled | – |
+//! | [`nack`](Delivery::nack) | the policy decides: later, dead letter, or discarded | yes |
+//! | [`nack_after`](Delivery::nack_after) | comes back after that time | yes |
+//! | [`snooze`](Delivery::snooze) | comes back after that time | no |
+//! | [`reject`](Delivery::reject) | a dead letter now | yes |
+//! | the delivery is dropped, or the thread panics | as `nack` | yes |
+//! | the lease runs out | as `nack`; what the old handle does is refused | yes |
+//! | `max_deliveries` is reached | a dead letter, whatever the policy says | – |
+//! | [`redrive`](DeadLetters::redrive) | ready again, with its id and history | starts at 1 |
+//!
+//! # Where to go
+//!
+//! | | |
+//! |---|---|
+//! | open a queue | [`Queue`], [`QueueBuilder`] |
+//! | send | [`Producer`], [`Receipt`], [`Unsent`] |
+//! | receive and settle | [`Consumer`], [`Delivery`], [`Batch`] |
+//! | decide about failures | [`RetryPolicy`], [`Failure`], [`Decision`], and the built-in policies |
+//! | what could not be delivered | [`DeadLetters`], [`Filter`] |
+//! | figures and events | [`Stats`], [`Event`] |
+//! | time in tests | [`ManualClock`] |
+//!
+//! # Threads
+//!
+//! Every handle, delivery, receipt and error is `Send + Sync` and may be dropped on any thread, in any order. All queues
+//! together use at most one background thread, started when a queue first has something to wait for, and none with a
+//! [`ManualClock`]. Who waits sleeps, and uses no processor time.
+//!
+//! # Panics
+//!
+//! A panic in your code (a policy, a message's `Drop`, an error's `Display`) is contained: it ends that call and nothing
+//! else. The library itself panics only in [`Queue::in_memory`], if there is no memory for the default settings.
 
 mod batch;
 mod builder;
@@ -56,3 +126,8 @@ pub use retry::{
 };
 pub use stats::Stats;
 pub use unsent::{Unsent, UnsentMessage};
+
+/// The README's examples run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

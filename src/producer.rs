@@ -18,7 +18,7 @@ use std::time::Duration;
 /// let producer = queue.producer();
 /// producer.send("first")?;
 /// let error = producer.try_send("second").unwrap_err();
-/// assert_eq!((error.kind, error.message), (SendErrorKind::Full, "second")); // handed back, not lost
+/// assert_eq!((error.kind, error.message), (crate::SendErrorKind::Full, "second")); // handed back, not lost
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Producer<T: Send + Sync + 'static> {
@@ -33,7 +33,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// Sends a message, and waits for room if the queue is full.
     ///
     /// # Errors
-    /// [`Closed`](SendErrorKind::Closed).
+    /// [`Closed`](crate::SendErrorKind::Closed).
     #[inline]
     pub fn send(&self, message: T) -> Result<MessageId, SendError<T>> {
         self.hub.accept_fast(message, |hub, message| hub.accept(message, None))
@@ -42,7 +42,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// Sends a message if there is room now.
     ///
     /// # Errors
-    /// [`Full`](SendErrorKind::Full), [`Closed`](SendErrorKind::Closed).
+    /// [`Full`](crate::SendErrorKind::Full), [`Closed`](crate::SendErrorKind::Closed).
     #[inline]
     pub fn try_send(&self, message: T) -> Result<MessageId, SendError<T>> {
         self.hub.accept_fast(message, |hub, message| hub.try_accept(message))
@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// ```
     ///
     /// # Errors
-    /// [`Timeout`](SendErrorKind::Timeout), [`Closed`](SendErrorKind::Closed).
+    /// [`Timeout`](crate::SendErrorKind::Timeout), [`Closed`](crate::SendErrorKind::Closed).
     pub fn send_timeout(&self, message: T, limit: Duration) -> Result<MessageId, SendError<T>> {
         let deadline = self.hub.side.deadline(limit);
         self.hub.accept(message, deadline)
@@ -88,7 +88,7 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// policy says. The receipt tells how it ended.
     ///
     /// # Errors
-    /// [`Full`](SendErrorKind::Full) if the resend ledger is full too, [`Closed`](SendErrorKind::Closed).
+    /// [`Full`](crate::SendErrorKind::Full) if the resend ledger is full too, [`Closed`](crate::SendErrorKind::Closed).
     ///
     /// See [`Receipt`] and [`Unsent`](crate::Unsent) for examples.
     pub fn submit(&self, message: T) -> Result<Receipt, SendError<T>> {
