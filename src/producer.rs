@@ -18,7 +18,7 @@ use std::time::Duration;
 /// let producer = queue.producer();
 /// producer.send("first")?;
 /// let error = producer.try_send("second").unwrap_err();
-/// assert_eq!((error.kind, error.message), (crate::SendErrorKind::Full, "second")); // handed back, not lost
+/// assert_eq!((error.kind, error.message), (SendErrorKind::Full, "second")); // handed back, not lost
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Producer<T: Send + Sync + 'static> {
