@@ -182,3 +182,20 @@ fn going_quiet_against_a_hand_over() {
         delivery.ack().expect("valid");
     });
 }
+
+#[test]
+fn late_ack_against_the_next_ones() {
+    model("the ack of a late handle against the ack of the redelivery: one counts", || {
+        let (queue, clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let late = queue.consumer().recv().expect("ready");
+        clock.advance(Duration::from_millis(10));
+        let valid = queue.consumer().recv().expect("came back");
+        let other = spawn(move || late.ack().is_ok());
+        assert!(valid.ack().is_ok());
+        assert!(!other.join().unwrap());
+        assert_eq!(queue.stats().acked, 1);
+        assert_eq!(queue.stats().pinned, 0);
+        queue.producer().try_send(2).expect("the seat is free");
+    });
+}

@@ -84,9 +84,16 @@ impl<S: Side> Hold<S> {
 }
 
 impl<S: Side> Drop for Hold<S> {
+    #[inline(always)]
     fn drop(&mut self) {
         if !self.has_ended() {
-            drop(std::mem::replace(self, Hold::ended()).into_held());
+            drop_held(std::mem::replace(self, Hold::ended()));
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_held<S: Side>(hold: Hold<S>) {
+    drop(hold.into_held());
 }
