@@ -63,6 +63,22 @@ impl<T: Send + Sync + 'static> Batch<T> {
 
     /// Done with all of them.
     ///
+    /// ```
+    /// use redeliver::{ManualClock, Queue};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let queue = Queue::builder("mail").lease(Duration::from_secs(30)).clock(clock.clone()).open()?;
+    /// queue.producer().send_batch(["a", "b", "c"])?;
+    /// queue.consumer().recv_batch(2)?.ack_all().unwrap();
+    ///
+    /// let slow = queue.consumer().recv_batch(2)?;
+    /// clock.advance(Duration::from_secs(30));
+    /// let errors = slow.ack_all().unwrap_err();
+    /// assert_eq!((errors.len(), *errors[0].delivery), (1, "c")); // stale, and still readable
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// One [`SettleError`] for each message whose lease was lost; the others are settled.
     pub fn ack_all(mut self) -> Result<(), Vec<SettleError<T>>> {
@@ -76,35 +92,30 @@ impl<T: Send + Sync + 'static> Batch<T> {
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
 
-    /// All of them failed, for the same reason; the policy decides for each.
+    /// All of them failed, for the same reason; the policy decides for each, and sees the one error.
+    ///
+    /// ```
+    /// use redeliver::{Never, Queue};
+    ///
+    /// let queue = Queue::builder("mail").retry(Never).open()?;
+    /// queue.producer().send_batch(["a", "b"])?;
+    /// queue.consumer().recv_batch(2)?.nack_all("the database is away").unwrap();
+    /// assert_eq!(queue.dead_letters().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// One [`SettleError`] for each message whose lease was lost; the others are settled.
     pub fn nack_all(self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Result<(), Vec<SettleError<T>>> {
-        let reason = SharedReason(Arc::from(reason.into()));
-        let failed: Vec<_> = self.into_iter().filter_map(|delivery| delivery.nack(reason.clone()).err()).collect();
+        let reason: Arc<dyn Error + Send + Sync> = Arc::from(reason.into());
+        let failed: Vec<_> =
+            self.into_iter().filter_map(|delivery| delivery.nack_shared(reason.clone()).err()).collect();
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
 }
 
 fn stale<T: Send + Sync>(delivery: Delivery<T>) -> SettleError<T> {
     SettleError { kind: SettleErrorKind::StaleLease, delivery }
-}
-
-/// One reason for many messages. A policy that asks for the error's type finds it as the source.
-#[derive(Debug, Clone)]
-struct SharedReason(Arc<dyn Error + Send + Sync>);
-
-impl fmt::Display for SharedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for SharedReason {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
-    }
 }
 
 impl<T: Send + Sync + 'static> Drop for Batch<T> {

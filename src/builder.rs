@@ -63,6 +63,23 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
     }
 
     /// When, and how often, a message is handed over again whose delivery failed.
+    ///
+    /// ```
+    /// use redeliver::{Decision, Fixed, Queue, RetryPolicy, policy_fn};
+    /// use std::time::Duration;
+    ///
+    /// let patient = Fixed::new(Duration::from_secs(60));
+    /// let queue = Queue::builder("mail")
+    ///     .retry(policy_fn(move |failure| match failure.error::<std::io::Error>() {
+    ///         Some(_) => patient.decide(failure), // the network: it may come back
+    ///         None => Decision::DeadLetter,
+    ///     }))
+    ///     .open()?;
+    /// queue.producer().send("hello")?;
+    /// queue.consumer().recv()?.nack("no such user")?;
+    /// assert_eq!(queue.dead_letters().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn retry(mut self, rules: impl RetryPolicy) -> Self {
         self.settings.retry = policy(rules);
         self
@@ -105,6 +122,21 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
     }
 
     /// How many dead letters are kept. One too many waits for room (`parked`), and is told of; none is ever dropped.
+    ///
+    /// ```
+    /// use redeliver::Queue;
+    ///
+    /// let queue = Queue::builder("mail").dead_letter_capacity(1).open()?;
+    /// let first = queue.producer().send("a")?;
+    /// queue.producer().send("b")?;
+    /// for delivery in queue.consumer().try_recv_batch(2)? {
+    ///     delivery.reject("no such user")?;
+    /// }
+    /// assert_eq!((queue.stats().dead, queue.stats().parked), (1, 1));
+    /// queue.dead_letters().redrive(first); // makes room
+    /// assert_eq!((queue.stats().dead, queue.stats().parked), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dead_letter_capacity(mut self, letters: usize) -> Self {
         self.settings.dead_letter_capacity = letters;
         self

@@ -41,6 +41,18 @@ impl<T: Send + Sync + 'static> Consumer<T> {
 
     /// Receives the next message, and waits for one.
     ///
+    /// ```
+    /// use redeliver::{Queue, RecvError};
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// queue.producer().send("hello")?;
+    /// let consumer = queue.consumer();
+    /// consumer.recv()?.ack()?;
+    /// drop(queue); // the last one who could send
+    /// assert_eq!(consumer.recv().unwrap_err(), RecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`](RecvError::Closed) once the queue is closed and every message is settled: while some are in flight or
     /// delayed, one of them may come back, so it waits.
@@ -56,6 +68,18 @@ impl<T: Send + Sync + 'static> Consumer<T> {
     }
 
     /// Receives the next message if one is ready now.
+    ///
+    /// ```
+    /// use redeliver::{Queue, TryRecvError};
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Empty);
+    /// queue.producer().send("hello")?;
+    /// queue.consumer().try_recv()?.ack()?;
+    /// queue.close();
+    /// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Empty`](TryRecvError::Empty), [`Closed`](TryRecvError::Closed).
@@ -89,6 +113,20 @@ impl<T: Send + Sync + 'static> Consumer<T> {
 
     /// Receives up to `max` messages: waits for one, and takes what else is ready. A `max` of 0 is taken as 1.
     ///
+    /// ```
+    /// use redeliver::{Queue, RecvError};
+    ///
+    /// let queue = Queue::in_memory("numbers");
+    /// queue.producer().send_batch(1..=5)?;
+    /// queue.close();
+    /// let consumer = queue.consumer();
+    /// let batch = consumer.recv_batch(100)?;
+    /// assert_eq!(batch.iter().map(|item| *item).sum::<i32>(), 15);
+    /// batch.ack_all().unwrap();
+    /// assert_eq!(consumer.recv_batch(100).unwrap_err(), RecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`](RecvError::Closed), as for [`recv`](Self::recv).
     pub fn recv_batch(&self, max: usize) -> Result<Batch<T>, RecvError> {
@@ -100,6 +138,16 @@ impl<T: Send + Sync + 'static> Consumer<T> {
 
     /// Receives up to `max` messages that are ready now. A `max` of 0 is taken as 1.
     ///
+    /// ```
+    /// use redeliver::{Queue, TryRecvError};
+    ///
+    /// let queue = Queue::in_memory("numbers");
+    /// assert_eq!(queue.consumer().try_recv_batch(8).unwrap_err(), TryRecvError::Empty);
+    /// queue.producer().send_batch(1..=5)?;
+    /// assert_eq!(queue.consumer().try_recv_batch(3)?.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Empty`](TryRecvError::Empty), [`Closed`](TryRecvError::Closed).
     pub fn try_recv_batch(&self, max: usize) -> Result<Batch<T>, TryRecvError> {
@@ -108,6 +156,19 @@ impl<T: Send + Sync + 'static> Consumer<T> {
 
     /// Receives up to `max` messages, and waits for the first no longer than `limit` by the queue's clock. A `max` of 0 is
     /// taken as 1.
+    ///
+    /// ```
+    /// use redeliver::{Queue, RecvTimeoutError};
+    /// use std::time::Duration;
+    ///
+    /// let queue = Queue::in_memory("numbers");
+    /// let millisecond = Duration::from_millis(1);
+    /// let error = queue.consumer().recv_batch_timeout(8, millisecond).unwrap_err();
+    /// assert_eq!(error, RecvTimeoutError::Timeout);
+    /// queue.producer().send_batch(1..=5)?;
+    /// assert_eq!(queue.consumer().recv_batch_timeout(8, millisecond)?.len(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Timeout`](RecvTimeoutError::Timeout), [`Closed`](RecvTimeoutError::Closed).

@@ -179,6 +179,22 @@ impl<T: Send + Sync + 'static> Delivery<T> {
 
     /// Done: the message is settled and dropped.
     ///
+    /// ```
+    /// use redeliver::{ManualClock, Queue, SettleErrorKind};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let queue = Queue::builder("mail").lease(Duration::from_secs(30)).clock(clock.clone()).open()?;
+    /// queue.producer().send_batch(["a", "b"])?;
+    /// queue.consumer().recv()?.ack()?;
+    ///
+    /// let slow = queue.consumer().recv()?;
+    /// clock.advance(Duration::from_secs(30)); // whoever holds it has lost it
+    /// assert_eq!(slow.ack().unwrap_err().kind, SettleErrorKind::StaleLease);
+    /// assert_eq!(queue.stats().acked, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`StaleLease`](SettleErrorKind::StaleLease) if the lease was lost; nothing has changed.
     #[inline]
@@ -223,6 +239,11 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     /// [`StaleLease`](SettleErrorKind::StaleLease) if the lease was lost; nothing has changed.
     pub fn nack(self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Result<(), SettleError<T>> {
         self.fail(Fault::Nack(reason.into()))
+    }
+
+    /// As [`nack`](Self::nack), with a reason that many deliveries share.
+    pub(crate) fn nack_shared(self, reason: Arc<dyn std::error::Error + Send + Sync>) -> Result<(), SettleError<T>> {
+        self.fail(Fault::NackShared(reason))
     }
 
     /// Failed, and to be handed over again after `after`, whatever the policy says. Only `max_deliveries` bounds it.

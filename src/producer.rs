@@ -32,6 +32,19 @@ impl<T: Send + Sync + 'static> Producer<T> {
 
     /// Sends a message, and waits for room if the queue is full.
     ///
+    /// ```
+    /// use redeliver::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// let id = queue.producer().send("hello")?;
+    /// assert_eq!(queue.consumer().recv()?.id(), id);
+    ///
+    /// queue.close();
+    /// let error = queue.producer().send("too late").unwrap_err();
+    /// assert_eq!((error.kind, error.message), (SendErrorKind::Closed, "too late"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`](crate::SendErrorKind::Closed).
     #[inline]
@@ -40,6 +53,18 @@ impl<T: Send + Sync + 'static> Producer<T> {
     }
 
     /// Sends a message if there is room now.
+    ///
+    /// ```
+    /// use redeliver::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::builder("tiny").capacity(1).open()?;
+    /// queue.producer().try_send("first")?;
+    /// let in_flight = queue.consumer().recv()?; // still counts: it may come back
+    /// assert_eq!(queue.producer().try_send("second").unwrap_err().kind, SendErrorKind::Full);
+    /// in_flight.ack()?;
+    /// queue.producer().try_send("second")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Full`](crate::SendErrorKind::Full), [`Closed`](crate::SendErrorKind::Closed).
@@ -71,6 +96,18 @@ impl<T: Send + Sync + 'static> Producer<T> {
     /// Sends messages in order, and waits for room as [`send`](Self::send) does. They are collected first, so that an
     /// iterator's own work never holds up the queue.
     ///
+    /// ```
+    /// use redeliver::Queue;
+    ///
+    /// let queue = Queue::in_memory("numbers");
+    /// let ids = queue.producer().send_batch(1..=3)?;
+    /// assert_eq!((ids.len(), queue.len()), (3, 3));
+    ///
+    /// queue.close();
+    /// assert_eq!(queue.producer().send_batch(4..=5).unwrap_err().unsent, [4, 5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Where a message cannot be sent, those before it are, and those from it on come back.
     pub fn send_batch(&self, messages: impl IntoIterator<Item = T>) -> Result<Vec<MessageId>, BatchError<T>> {
@@ -86,6 +123,19 @@ impl<T: Send + Sync + 'static> Producer<T> {
 
     /// Sends a message without ever waiting: one that finds no room is recorded, and sent again when the queue's `resend`
     /// policy says. The receipt tells how it ended.
+    ///
+    /// ```
+    /// use redeliver::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::builder("tiny").capacity(1).resend_capacity(1).open()?;
+    /// let producer = queue.producer();
+    /// let accepted = producer.submit("first")?;
+    /// let recorded = producer.submit("second")?; // no room: sent again later
+    /// let refused = producer.submit("third").unwrap_err(); // and no room for another record
+    /// assert_eq!((refused.kind, refused.message), (SendErrorKind::Full, "third"));
+    /// # let _ = (accepted, recorded);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Full`](crate::SendErrorKind::Full) if the resend ledger is full too, [`Closed`](crate::SendErrorKind::Closed).

@@ -169,6 +169,20 @@ impl<T: Send + Sync + 'static> Queue<T> {
 
     /// Closes the queue: sends fail from now on, what was accepted is still handed out, and what is unsent becomes a dead
     /// letter. Closing twice is closing once.
+    ///
+    /// ```
+    /// use redeliver::{Queue, SendErrorKind, TryRecvError};
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// queue.producer().send("hello")?;
+    /// queue.close();
+    /// assert_eq!(queue.producer().send("late").unwrap_err().kind, SendErrorKind::Closed);
+    /// let last = queue.consumer().try_recv()?;
+    /// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Empty); // the last one may come back
+    /// last.ack()?;
+    /// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(&self) {
         self.hub().close();
     }

@@ -20,6 +20,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[derive(Debug)]
 pub(crate) enum Fault {
     Nack(BoxError),
+    NackShared(Arc<dyn std::error::Error + Send + Sync + 'static>),
     NackAfter(BoxError, Duration),
     Reject(BoxError),
     Dropped,
@@ -35,6 +36,7 @@ impl Fault {
     fn cause(&self) -> Cause<'_> {
         match self {
             Fault::Nack(error) | Fault::NackAfter(error, _) | Fault::Reject(error) => Cause::Nack(&**error),
+            Fault::NackShared(error) => Cause::Nack(&**error),
             Fault::Dropped => Cause::Dropped,
             Fault::Panicked => Cause::Panicked,
             Fault::LeaseExpired => Cause::LeaseExpired,
