@@ -86,6 +86,8 @@ mod history;
 mod hub;
 mod ledger;
 mod lifecycle;
+#[cfg(all(test, not(loom)))]
+mod lock_free;
 mod message;
 mod metrics;
 #[cfg(all(test, loom))]

@@ -13,7 +13,10 @@
 //!    └────────► Deciding     Settled ◄─────── discard ───────────────┘
 //! ```
 
-/// Where a message is. One that is ready or in flight for the first time is known by its seat's stamp alone.
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+/// Where a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum State {
@@ -76,8 +79,6 @@ use State::*;
 const TABLE: &[(State, Trigger, State)] = &[
     (Unsent, Trigger::Refused, Deciding),
     (Unsent, Trigger::Accepted, Seated),
-    (Unsent, Trigger::GiveUp, Dead),
-    (Unsent, Trigger::Park, Parked),
     (Ready, Trigger::HandOver, InFlight),
     (InFlight, Trigger::Ack, Settled),
     (InFlight, Trigger::Fail, Deciding),
