@@ -32,7 +32,8 @@ pub(crate) struct Entry<T: Send + Sync + 'static> {
     timer: Option<TimerKey>,
     /// When its timer falls due.
     pub(crate) due_ms: u64,
-    /// Counts hand-overs: a delivery that carries an older number has lost its lease.
+    /// The number of its last hand-over, of all that there were: a delivery that carries another one has lost its lease,
+    /// though its key may meanwhile be somebody else's.
     pub(crate) lease_no: u64,
     /// Who waits for an unsent message to be accepted.
     pub(crate) receipt: Option<Arc<Pending>>,
@@ -200,6 +201,7 @@ pub(crate) struct Ledger<T: Send + Sync + 'static> {
     pub(crate) ended: bool,
     pub(crate) aftermath: Aftermath<T>,
     next_sequence: u64,
+    last_lease_no: u64,
 }
 
 impl<T: Send + Sync + 'static> Ledger<T> {
@@ -231,6 +233,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             ended: false,
             aftermath: Aftermath::default(),
             next_sequence: 0,
+            last_lease_no: 0,
         }
     }
 
@@ -288,6 +291,12 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             .collect();
         keys.sort_unstable();
         keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// Numbers a hand-over.
+    pub(crate) fn new_lease(&mut self, key: u32) {
+        self.last_lease_no += 1;
+        self.entries[key as usize].lease_no = self.last_lease_no;
     }
 
     /// The entry of a delivery, if its lease still holds.

@@ -14,7 +14,7 @@ use std::task::Waker;
 /// How to reach a sleeper.
 pub(crate) enum Sleeper {
     Thread(Thread),
-    #[cfg_attr(not(test), expect(dead_code, reason = "the async face sleeps as a task"))]
+    #[expect(dead_code, reason = "the async face sleeps as a task")]
     Task(Waker),
 }
 

@@ -80,10 +80,14 @@ fn on_two_threads() -> u64 {
     let mut allocations = 0;
     std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            (0..WARM_UP).for_each(|n| drop(producer.send(n).unwrap()));
+            for n in 0..WARM_UP {
+                producer.send(n).unwrap();
+            }
             warm.wait();
             start.wait();
-            (0..MESSAGES).for_each(|n| drop(producer.send(n).unwrap()));
+            for n in 0..MESSAGES {
+                producer.send(n).unwrap();
+            }
         });
         let receive = |messages| (0..messages).for_each(|_: u64| consumer.recv().unwrap().ack().unwrap());
         receive(WARM_UP);

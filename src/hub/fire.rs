@@ -18,7 +18,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let lease = self.side.settings.lease;
         u64::try_from(lease.as_millis())
             .unwrap_or(u64::MAX)
-            .saturating_add(u64::from(lease.subsec_nanos() % 1_000_000 != 0))
+            .saturating_add(u64::from(!lease.subsec_nanos().is_multiple_of(1_000_000)))
     }
 
     fn spacing_ms(&self) -> u64 {

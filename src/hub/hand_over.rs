@@ -104,9 +104,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         ledger.counts.handed_over += 1;
         let now_ms = self.side.now_ms();
         ledger.unseat(key);
+        ledger.new_lease(key);
         let entry = ledger.entry(key);
         entry.attempt = entry.attempt.saturating_add(1);
-        entry.lease_no += 1;
         if entry.attempt == 1 && entry.history.is_empty() {
             entry.first_ms = now_ms;
         }

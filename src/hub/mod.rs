@@ -39,8 +39,8 @@ use crate::message::{Headers, MessageId};
 use crate::metrics::Histogram;
 use crate::retry::RetryPolicy;
 use crate::ring::{Door, Load, Ring, Shared, Side};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, Relaxed, SeqCst, loom_fence};
-use std::sync::{Arc, OnceLock, Weak};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, OnceLock, Relaxed, SeqCst, loom_fence};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The ring with its hub.
@@ -158,7 +158,7 @@ impl<T: Send + Sync + 'static> Hub<T> {
     /// The first millisecond at which `after` has passed for certain.
     fn due_ms(&self, after: Duration) -> u64 {
         let due = self.elapsed().saturating_add(after);
-        let millis = due.as_millis() + u128::from(due.subsec_nanos() % 1_000_000 != 0);
+        let millis = due.as_millis() + u128::from(!due.subsec_nanos().is_multiple_of(1_000_000));
         u64::try_from(millis).unwrap_or(u64::MAX)
     }
 

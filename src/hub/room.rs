@@ -59,7 +59,10 @@ impl<T: Send + Sync + 'static> Core<T> {
         self.lift_detour(&ledger);
         drop(ledger);
         match found {
-            Ok(Some(pos)) => Ok(self.seat_boxed(pos, envelope)),
+            Ok(Some(pos)) => {
+                self.seat_boxed(pos, envelope);
+                Ok(())
+            }
             Ok(None) => unreachable!("handled above"),
             Err(kind) => Err(SendError { kind, message: envelope }),
         }

@@ -209,7 +209,7 @@ impl<P, B> Ring<P, B> {
 
     /// The position that `count` positions come before.
     fn at_count(&self, count: u64) -> u64 {
-        count / self.seats_len << self.shift | count % self.seats_len
+        ((count / self.seats_len) << self.shift) | (count % self.seats_len)
     }
 
     /// The seats of `n` positions in a row (no more than there are seats), in stretches that neither wrap nor change lap:
