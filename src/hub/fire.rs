@@ -92,7 +92,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         if ledger.swept < ledger.due {
             return Some(0); // a receiver was between two stores
         }
-        ledger.leases.first_ms().map(|first| first.saturating_add(self.lease_ms()))
+        ledger.leases.first_ms()?.checked_add(self.lease_ms()) // beyond all time: never
     }
 
     /// Does one thing that is due. False: nothing is.

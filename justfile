@@ -1,0 +1,45 @@
+# The commands of CONTRIBUTING.md, for those who have `just`. Nothing needs it.
+
+default:
+    @just --list
+
+# All tests: debug, documentation, release
+test *args:
+    scripts/test.sh {{args}}
+
+# All that must hold before a change lands
+ci *stages:
+    .ci/run {{stages}}
+
+# The loom models
+loom *args:
+    scripts/loom.sh {{args}}
+
+# The suite under AddressSanitizer (needs nightly)
+asan *args:
+    scripts/asan.sh {{args}}
+
+# The long run of everything that has one: hours
+nightly:
+    scripts/nightly.sh
+
+# Formatting and lints
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets --all-features -- -D warnings
+
+# Licences, sources, advisories
+licences:
+    scripts/licences.sh
+
+# Benches of single parts: `just bench queue`
+bench name *args:
+    cargo bench --bench {{name}} -- {{args}}
+
+# The comparison with the peers: `just compare --quick`
+compare *args:
+    cargo run --release --manifest-path benches/compare/Cargo.toml -- {{args}}
+
+# The webhooks example: `just webhooks --help`
+webhooks *args:
+    cargo run --release --example webhooks -- {{args}}
