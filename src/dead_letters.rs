@@ -256,7 +256,7 @@ impl<T: Send + Sync + 'static> DeadStore<T> {
         self.letters.remove(&self.by_id.remove(&id)?)
     }
 
-    pub(crate) fn take_all(&mut self) -> impl Sized + use<T> {
+    pub(crate) fn take_all(&mut self) -> BTreeMap<u64, Arc<DeadLetter<T>>> {
         self.by_id.clear();
         std::mem::take(&mut self.letters)
     }

@@ -4,7 +4,7 @@ use crate::error::{SettleError, SettleErrorKind, StaleLease};
 use crate::history::Attempt;
 use crate::hub::{ColdDelivery, Core, Fault, Hub};
 use crate::message::{Headers, MessageId};
-use crate::panics::contained;
+use crate::panics::drop_contained;
 use crate::ring::{Held, Hold, Load, Look, Tenancy};
 use std::fmt;
 use std::ops::Deref;
@@ -209,7 +209,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
             Held::Hot(tenancy) => tenancy.ack().map_err(stale_hot),
             Held::Cold(cold) => match cold.core.ack_cold(&cold) {
                 Ok(()) => {
-                    contained(|| drop(cold)); // drops the message, which is the user's code
+                    drop_contained(cold); // drops the message, which is the user's code
                     Ok(())
                 }
                 Err(kind) => Err(refused_cold(kind, cold)),
@@ -469,7 +469,7 @@ fn give_up<T: Send + Sync>(held: Held<Hub<T>>) {
             if !cold.returned {
                 let _ = cold.core.fail_cold(&cold, fault); // stale: somebody else has it
             }
-            contained(|| drop(cold));
+            drop_contained(cold);
         }
         Held::Ended => {}
     }

@@ -10,11 +10,12 @@ use crate::events::Event;
 use crate::history::{ATTEMPTS_MAX, Attempt};
 use crate::lifecycle::{self, State, Trigger};
 use crate::message::MessageId;
+use crate::panics::drop_contained;
 use crate::receipt::Pending;
 use crate::timeline::Timeline;
 use crate::wheel::{Popped, TimerKey, Wheel};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +159,22 @@ impl<T: Send + Sync + 'static> Default for Aftermath<T> {
             receipts: Vec::new(),
             garbage: Vec::new(),
         }
+    }
+}
+
+/// What a queue leaves behind.
+pub(crate) struct Leftovers<T: Send + Sync + 'static> {
+    entries: Slab<Entry<T>>,
+    overflow: VecDeque<Arc<Envelope<T>>>,
+    dead: BTreeMap<u64, Arc<DeadLetter<T>>>,
+}
+
+impl<T: Send + Sync + 'static> Leftovers<T> {
+    /// Drops each on its own: of two that panic in one collection the second would abort the process.
+    pub(crate) fn drop_each(self) {
+        self.entries.into_iter().for_each(|entry| drop_contained(entry));
+        self.overflow.into_iter().for_each(drop_contained);
+        self.dead.into_values().for_each(drop_contained);
     }
 }
 
@@ -395,7 +412,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
     }
 
     /// Everything that is left, to be dropped outside the lock.
-    pub(crate) fn take_all(&mut self) -> impl Sized + use<T> {
+    pub(crate) fn take_all(&mut self) -> Leftovers<T> {
         self.lane.clear();
         self.parked.clear();
         self.timers.clear();
@@ -404,7 +421,11 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         self.wheel = Wheel::new(0);
         self.population = Population::default();
         self.ended = true;
-        (std::mem::take(&mut self.entries), std::mem::take(&mut self.overflow), self.dead.take_all())
+        Leftovers {
+            entries: std::mem::take(&mut self.entries),
+            overflow: std::mem::take(&mut self.overflow),
+            dead: self.dead.take_all(),
+        }
     }
 
     // ---- timers ----

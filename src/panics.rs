@@ -9,6 +9,12 @@ pub(crate) fn contained<R>(code: impl FnOnce() -> R) -> Option<R> {
     catch(code).ok()
 }
 
+/// Drops what may run a user's `Drop`.
+#[inline(always)]
+pub(crate) fn drop_contained<V>(value: V) {
+    contained(|| drop(value)).unwrap_or(());
+}
+
 /// Runs a user's code; the panic's message if it panicked.
 #[inline(always)]
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {

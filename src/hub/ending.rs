@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::error::DrainError;
-use crate::panics::contained;
 use crate::sync::{current, park, park_timeout};
 use crate::wait::Sleeper;
 
@@ -91,6 +90,6 @@ impl<T: Send + Sync + 'static> Hub<T> {
         for receipt in receipts {
             receipt.set(super::resend::UNKNOWN);
         }
-        contained(|| drop(left));
+        left.drop_each();
     }
 }

@@ -9,7 +9,7 @@ use crate::error::SettleErrorKind;
 use crate::events::Event;
 use crate::history::Attempt;
 use crate::lifecycle::{State, Trigger};
-use crate::panics::{catch, contained};
+use crate::panics::{catch, contained, drop_contained};
 use crate::retry::{Cause, Decision, Failure};
 use crate::ring::Won;
 use crate::sync::MutexGuard;
@@ -127,7 +127,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let load = won.take();
         if ledger.ended {
             drop(ledger);
-            contained(|| drop(load));
+            drop_contained(load);
             return None;
         }
         if was_extended {
@@ -177,7 +177,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             _ => self.bury(&mut ledger, key),
         }
         self.unlock(ledger);
-        contained(|| drop(fault)); // the error is the user's
+        drop_contained(fault); // the error is the user's
     }
 
     fn case(&self, key: u32) -> Option<Case<T>> {

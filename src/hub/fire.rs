@@ -223,7 +223,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             receipt.set(outcome);
         }
         for entry in aftermath.garbage {
-            crate::panics::contained(|| drop(entry)).unwrap_or(());
+            crate::panics::drop_contained(entry);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The end: count what is left, and clear the ring when the last door has closed.
 
 use super::*;
-use crate::panics::contained;
+use crate::panics::drop_contained;
 
 /// Seats by what they hold. Exact when nobody is at work.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl<P, B> Ring<P, B> {
                 Ok(_) => {
                     let load = seat.take(stamp);
                     seat.stamp.store(freed(stamp), Release);
-                    contained(|| drop(load));
+                    drop_contained(load);
                     return 0;
                 }
             }

@@ -1,7 +1,7 @@
 //! Runs: messages that were taken together and are won together, through the first seat's stamp.
 
 use super::*;
-use crate::panics::contained;
+use crate::panics::drop_contained;
 use std::mem::needs_drop;
 
 /// Seats in a row under one claim. Holds a door: no tenant of a run is ever an orphan.
@@ -74,7 +74,7 @@ impl<S: Side> Run<S> {
         first.stamp.swap(freed(stamp), SeqCst); // the one RMW before the look at who sleeps
         self.door.header.seat_freed(self.len as u32);
         for load in loads {
-            contained(|| drop(load));
+            drop_contained(load);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! or against nobody else, since a tenancy is owned) has a stale lease and changes nothing.
 
 use super::*;
-use crate::panics::contained;
+use crate::panics::drop_contained;
 use std::mem::needs_drop;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -105,13 +105,13 @@ impl<S: Side> Tenancy<S> {
         let load = seat.take(at);
         seat.stamp.store(freed(at), Release); // pairs with `claim`; a sender that sees LEAVING looks again
         header.seat_freed(1);
-        contained(|| drop(load));
+        drop_contained(load);
         true
     }
 
     /// As [`ack_fast`](Self::ack_fast), whatever stands in the way but a lost lease.
     pub(crate) fn ack(self) -> Result<(), Self> {
-        self.ack_and_take().map(|load| contained(|| drop(load)).unwrap_or(()))
+        self.ack_and_take().map(|load| drop_contained(load))
     }
 
     /// Done: frees the seat and hands the payload to the caller.
@@ -191,7 +191,7 @@ impl<S: Side> Drop for Tenancy<S> {
         if stamp & ORPHAN != 0 {
             Shared::release_orphan(shared.as_ptr());
         }
-        contained(|| drop(load));
+        drop_contained(load);
     }
 }
 

@@ -4,7 +4,7 @@
 //! lease old, every position below it that is still in flight has expired.
 
 use super::*;
-use crate::panics::contained;
+use crate::panics::drop_contained;
 use std::sync::Arc;
 
 /// A message whose lease was lost while its handle lives.
@@ -171,6 +171,6 @@ impl<S: Side> Drop for Guest<S> {
         }
         let load = self.take_stayed();
         self.tell_freed();
-        contained(|| drop(load));
+        drop_contained(load);
     }
 }
