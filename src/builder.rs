@@ -4,8 +4,9 @@ use crate::chance::fresh_seed;
 use crate::clock::{Clock, SystemClock};
 use crate::error::OpenError;
 use crate::hub::{self, Policy, Settings};
+use crate::panics::{Contained, catch};
 use crate::queue::Queue;
-use crate::retry::{Exponential, Jitter, Promise, RetryPolicy};
+use crate::retry::{Exponential, Jitter, PolicyError, PolicyErrorKind, Promise, RetryPolicy};
 use crate::ring::SEATS_MAX;
 use std::fmt;
 use std::marker::PhantomData;
@@ -172,9 +173,8 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
 }
 
 fn policy(rules: impl RetryPolicy) -> Policy {
-    let name =
-        crate::panics::catch(|| rules.name().into_owned()).unwrap_or_else(|_| "a policy whose name panicked".into());
-    Policy { rules: Arc::new(rules), name: name.into() }
+    let name = catch(|| rules.name().into_owned()).unwrap_or_else(|_| "a policy whose name panicked".into());
+    Policy { rules: Contained::new(Box::new(rules)), name: name.into() }
 }
 
 fn check(settings: &Settings) -> Result<(), OpenError> {
@@ -191,9 +191,9 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
         return Err(OpenError::DeadLetterCapacity);
     }
     for (verb, policy) in [("retry", &settings.retry), ("resend", &settings.resend)] {
-        policy.rules.check().map_err(|error| OpenError::Policy { verb, error })?;
+        ask(verb, "check", || policy.rules.check())?;
     }
-    let promised = match settings.retry.rules.promise() {
+    let promised = match ask("retry", "promise", || Ok(settings.retry.rules.promise()))? {
         Promise::Deliveries(deliveries) => deliveries,
         Promise::Forever => u32::MAX,
         _ => 0,
@@ -202,6 +202,16 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
         return Err(OpenError::Promise { promised, max: settings.max_deliveries });
     }
     Ok(())
+}
+
+/// Asks a policy, which is the user's code.
+fn ask<R>(
+    verb: &'static str,
+    what: &'static str,
+    question: impl FnOnce() -> Result<R, PolicyError>,
+) -> Result<R, OpenError> {
+    let panicked = |panic| Err(PolicyError::new(what, PolicyErrorKind::Other(format!("it panicked: {panic}").into())));
+    catch(question).unwrap_or_else(panicked).map_err(|error| OpenError::Policy { verb, error })
 }
 
 impl<T: Send + Sync + 'static> fmt::Debug for QueueBuilder<T> {

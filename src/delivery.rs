@@ -207,13 +207,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     fn ack_slowly(self) -> Result<(), SettleError<T>> {
         match self.take() {
             Held::Hot(tenancy) => tenancy.ack().map_err(stale_hot),
-            Held::Cold(cold) => match cold.core.ack_cold(&cold) {
-                Ok(()) => {
-                    drop_contained(cold); // drops the message, which is the user's code
-                    Ok(())
-                }
-                Err(kind) => Err(refused_cold(kind, cold)),
-            },
+            Held::Cold(cold) => settled_cold(cold.core.ack_cold(&cold), cold),
             Held::Ended => gone(),
         }
     }
@@ -313,15 +307,24 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     pub fn snooze(self, after: Duration) -> Result<(), SettleError<T>> {
         match self.take() {
             Held::Hot(tenancy) => tenancy.win_slowly().map(|won| Core::snooze_hot(won, after)).map_err(stale_hot),
-            Held::Cold(cold) => cold.core.snooze_cold(&cold, after).map_err(|kind| refused_cold(kind, cold)),
+            Held::Cold(cold) => settled_cold(cold.core.snooze_cold(&cold, after), cold),
             Held::Ended => gone(),
         }
     }
 
     fn fail(self, fault: Fault) -> Result<(), SettleError<T>> {
         match self.take() {
-            Held::Hot(tenancy) => tenancy.win_slowly().map(|won| Core::fail_hot(won, fault)).map_err(stale_hot),
-            Held::Cold(cold) => cold.core.fail_cold(&cold, fault).map_err(|kind| refused_cold(kind, cold)),
+            Held::Hot(tenancy) => match tenancy.win_slowly() {
+                Ok(won) => {
+                    Core::fail_hot(won, fault);
+                    Ok(())
+                }
+                Err(tenancy) => {
+                    drop_contained(fault);
+                    Err(stale_hot(tenancy))
+                }
+            },
+            Held::Cold(cold) => settled_cold(cold.core.fail_cold(&cold, fault), cold),
             Held::Ended => gone(),
         }
     }
@@ -436,6 +439,19 @@ fn stale_hot<T: Send + Sync>(tenancy: Tenancy<Hub<T>>) -> SettleError<T> {
     SettleError { kind: SettleErrorKind::StaleLease, delivery: Delivery::hot(tenancy) }
 }
 
+fn settled_cold<T: Send + Sync>(
+    result: Result<(), SettleErrorKind>,
+    cold: Box<ColdDelivery<T>>,
+) -> Result<(), SettleError<T>> {
+    match result {
+        Ok(()) => {
+            Core::let_go(cold);
+            Ok(())
+        }
+        Err(kind) => Err(refused_cold(kind, cold)),
+    }
+}
+
 #[cold]
 fn refused_cold<T: Send + Sync>(kind: SettleErrorKind, mut cold: Box<ColdDelivery<T>>) -> SettleError<T> {
     cold.returned = true;
@@ -469,7 +485,7 @@ fn give_up<T: Send + Sync>(held: Held<Hub<T>>) {
             if !cold.returned {
                 let _ = cold.core.fail_cold(&cold, fault); // stale: somebody else has it
             }
-            drop_contained(cold);
+            Core::let_go(cold);
         }
         Held::Ended => {}
     }

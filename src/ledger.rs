@@ -392,6 +392,17 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         }
     }
 
+    /// Does any message live in a seat though it is known here?
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// Moves in whatever can be moved by now.
+    pub(crate) fn move_in_all(&mut self) {
+        let late: Vec<u64> = self.late.keys().copied().collect();
+        late.into_iter().for_each(|pos| self.move_in(pos));
+    }
+
     /// As [`move_in`](Self::move_in), for an entry whose seat may have been left meanwhile.
     pub(crate) fn unseat(&mut self, key: u32) {
         if let Some(pos) = self.entries[key as usize].envelope.seat() {

@@ -1,6 +1,7 @@
 //! A panic in a user's code (a policy, a `Drop`, a waker) ends that call and nothing else.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs a user's code; `None` if it panicked. The panic hook has spoken by then.
@@ -13,6 +14,32 @@ pub(crate) fn contained<R>(code: impl FnOnce() -> R) -> Option<R> {
 #[inline(always)]
 pub(crate) fn drop_contained<V>(value: V) {
     contained(|| drop(value)).unwrap_or(());
+}
+
+/// A user's value whose `Drop` may panic, wherever it is dropped in the end.
+pub(crate) struct Contained<V>(Option<V>);
+
+impl<V> Contained<V> {
+    pub(crate) fn new(value: V) -> Self {
+        Contained(Some(value))
+    }
+}
+
+impl<V> Deref for Contained<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        match &self.0 {
+            Some(value) => value,
+            None => unreachable!("only its Drop takes it out"),
+        }
+    }
+}
+
+impl<V> Drop for Contained<V> {
+    fn drop(&mut self) {
+        drop_contained(self.0.take());
+    }
 }
 
 /// Runs a user's code; the panic's message if it panicked.

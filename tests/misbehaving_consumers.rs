@@ -353,11 +353,8 @@ impl<P: Payload> Cell<P> {
             .seed(7)
             .open()
             .unwrap();
-        let (producer, consumer) = (queue.producer(), queue.consumer());
+        let consumer = queue.consumer();
         let world = Arc::new(World { drops: Drops::default(), back: Mutex::new(None) });
-        if P::SENDS_WHEN_DROPPED {
-            *world.back.lock().unwrap() = Some(producer);
-        }
         Cell { world, clock, queue, consumer }
     }
 
@@ -433,6 +430,9 @@ impl<P: Payload> Cell<P> {
 
     fn run(self, origin: Origin, deed: Deed) {
         let (hand, numbers, seats, failed_before) = self.take(origin);
+        if P::SENDS_WHEN_DROPPED {
+            *self.world.back.lock().unwrap() = Some(self.queue.producer());
+        }
         let n = numbers.len() as u64;
         let seen = hand.look();
         assert_eq!(seen.keys().copied().collect::<Vec<_>>(), numbers);

@@ -57,7 +57,12 @@ impl Sky {
 }
 
 /// A storm that does not end is a lost wake-up or a lost message: says what the queue looked like.
-fn within<R: Send + 'static>(limit: Duration, queue: &Queue<String>, what: String, work: impl FnOnce() -> R + Send + 'static) -> R {
+fn within<R: Send + 'static>(
+    limit: Duration,
+    queue: &Queue<String>,
+    what: String,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> R {
     let (done, wait) = mpsc::channel();
     let worker = thread::spawn(move || drop(done.send(work())));
     match wait.recv_timeout(limit) {
@@ -86,9 +91,15 @@ fn each_message_is_acked_once_whatever_its_consumers_do() {
             .unwrap();
         let what = format!("SEED={seed} capacity {capacity}");
         let (storm, sky_counts) = (queue.clone(), counts.clone());
-        within(Duration::from_secs(120), &queue, what, move || run(&storm, &sky_counts, messages, seed ^ capacity as u64));
+        within(Duration::from_secs(120), &queue, what, move || {
+            run(&storm, &sky_counts, messages, seed ^ capacity as u64)
+        });
         let stats = queue.stats();
-        assert_eq!((stats.ready, stats.in_flight, stats.delayed, stats.dead, stats.unsent), (0, 0, 0, 0, 0), "{stats:?}");
+        assert_eq!(
+            (stats.ready, stats.in_flight, stats.delayed, stats.dead, stats.unsent),
+            (0, 0, 0, 0, 0),
+            "{stats:?}"
+        );
         assert_eq!((stats.sent, stats.acked), (messages, messages), "{stats:?}");
     }
     report(&counts, seed);

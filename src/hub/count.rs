@@ -14,6 +14,9 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     pub(crate) fn stats(&self) -> Stats {
         let elapsed = self.side.elapsed();
+        let mut ledger = self.side.ledger.lock();
+        ledger.move_in_all(); // so that a seat counts as pinned only if somebody still reads it
+        self.unlock(ledger);
         let ledger = self.side.ledger.lock();
         let census = self.ring.census();
         let (counts, population) = (ledger.counts, ledger.population);

@@ -72,16 +72,20 @@ impl<T: Send + Sync + 'static> Core<T> {
             ledger.counts.failed += 1;
             core.unlock(ledger);
             core.decide(key, fault);
+        } else {
+            drop_contained(fault);
         }
     }
 
     /// A redelivery ended badly.
     pub(crate) fn fail_cold(&self, cold: &ColdDelivery<T>, fault: Fault) -> Result<(), SettleErrorKind> {
         let mut ledger = self.side.ledger.lock();
-        if ledger.ended {
-            return Ok(());
+        if ledger.ended || ledger.leased(cold.key, cold.lease_no).is_none() {
+            let ended = ledger.ended;
+            drop(ledger);
+            drop_contained(fault);
+            return if ended { Ok(()) } else { Err(SettleErrorKind::StaleLease) };
         }
-        ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
         ledger.go(cold.key, if matches!(fault, Fault::Reject(_)) { Trigger::Reject } else { Trigger::Fail });
         ledger.counts.failed += 1;
         self.unlock(ledger);
@@ -157,19 +161,29 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Asks the policy about an entry that is `Deciding`, and moves it on.
     pub(super) fn decide(&self, key: u32, fault: Fault) {
-        let Some(case) = self.case(key) else { return };
-        let (decision, rule) = self.ask(&case, &fault);
-        drop(case.envelope);
-        let text = fault.text();
+        if let Some(case) = self.case(key) {
+            let (decision, rule) = self.ask(&case, &fault);
+            let attempt = case.attempt;
+            drop_contained(case.envelope); // the last one, if the queue has ended while its policy was asked
+            self.carry_out(key, attempt, fault.text(), decision, rule);
+        }
+        drop_contained(fault); // the error is the user's
+    }
+
+    fn carry_out(&self, key: u32, attempt: u32, error: Arc<str>, decision: Decision, rule: Arc<str>) {
         let mut ledger = self.side.ledger.lock();
         if ledger.ended {
             return;
         }
+        // A queue that was closed while the policy was asked sends nothing again.
+        let is_unsent = ledger.entry(key).receipt.is_some();
+        let (decision, rule) =
+            if is_unsent && self.ring.is_closed() { (Decision::DeadLetter, "close".into()) } else { (decision, rule) };
         let delay = if let Decision::Retry { after } = decision { Some(after) } else { None };
         let at = self.side.clock.system_time();
         let entry = ledger.entry(key);
         entry.previous_delay = delay.or(entry.previous_delay);
-        entry.record(Attempt { attempt: case.attempt, at, error: text, delay, rule });
+        entry.record(Attempt { attempt, at, error, delay, rule });
         ledger.unseat(key);
         match decision {
             Decision::Retry { after } => self.put_back(&mut ledger, key, after),
@@ -177,7 +191,6 @@ impl<T: Send + Sync + 'static> Core<T> {
             _ => self.bury(&mut ledger, key),
         }
         self.unlock(ledger);
-        drop_contained(fault); // the error is the user's
     }
 
     fn case(&self, key: u32) -> Option<Case<T>> {

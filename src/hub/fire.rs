@@ -201,6 +201,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         if aftermath.mail > 0 {
             self.set_attention(LANE, true);
         }
+        if (self.attention() & LATE != 0) != ledger.has_late() {
+            self.set_attention(LATE, ledger.has_late());
+        }
         let may_be_over = ledger.population.unsettled() == 0;
         drop(ledger);
         for _ in 0..aftermath.mail.min(2) {

@@ -53,19 +53,35 @@ impl<T: Send + Sync + 'static> Core<T> {
         Delivery::hot(tenancy)
     }
 
-    /// Hands over what is ready now.
+    /// Hands over what is ready now: ring and lane take turns, and where the one has nothing the other may go on.
     pub(crate) fn try_hand_over(&self) -> Option<Delivery<T>> {
-        if self.side.attention.load(Relaxed) & (LANE | PAUSED) != 0
-            && let Some(answer) = self.hand_over_specially()
-        {
-            return answer;
+        if self.attention() & PAUSED != 0 {
+            return None;
         }
-        let tenancy = match self.take() {
-            Some(tenancy) => tenancy,
-            None => self.take_refilled()?,
-        };
-        self.after_take(tenancy.pos());
-        Some(Delivery::hot(tenancy))
+        if let Some(cold) = self.hand_over_cold(true) {
+            return Some(Delivery::cold(cold));
+        }
+        if let Some(tenancy) = self.take().or_else(|| self.take_refilled()) {
+            self.after_take(tenancy.pos());
+            return Some(Delivery::hot(tenancy));
+        }
+        self.hand_over_cold(false).map(Delivery::cold)
+    }
+
+    fn hand_over_cold(&self, in_turn: bool) -> Option<ColdDelivery<T>> {
+        if self.attention() & LANE == 0 {
+            return None;
+        }
+        let mut ledger = self.side.ledger.lock();
+        if in_turn {
+            ledger.lanes_turn = !ledger.lanes_turn;
+            if !ledger.lanes_turn {
+                return None;
+            }
+        }
+        let cold = self.next_from_lane(&mut ledger);
+        self.unlock(ledger);
+        cold
     }
 
     fn after_take(&self, pos: u64) {
@@ -75,22 +91,6 @@ impl<T: Send + Sync + 'static> Core<T> {
         if self.attention() & QUIET != 0 {
             self.stir(); // the head's RMW came before this look
         }
-    }
-
-    /// `None`: it is the ring's turn. `Some(None)`: nothing may be handed out.
-    #[cold]
-    fn hand_over_specially(&self) -> Option<Option<Delivery<T>>> {
-        if self.attention() & PAUSED != 0 {
-            return Some(None);
-        }
-        let mut ledger = self.side.ledger.lock();
-        ledger.lanes_turn = !ledger.lanes_turn;
-        if !ledger.lanes_turn && !self.ring.is_drained() {
-            return None;
-        }
-        let cold = self.next_from_lane(&mut ledger);
-        self.unlock(ledger);
-        cold.map(|cold| Some(Delivery::cold(cold)))
     }
 
     fn next_from_lane(&self, ledger: &mut Ledger<T>) -> Option<ColdDelivery<T>> {

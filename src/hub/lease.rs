@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::{SettleErrorKind, StaleLease};
 use crate::lifecycle::Trigger;
+use crate::panics::drop_contained;
 use crate::ring::Tenancy;
 
 impl<T: Send + Sync + 'static> Core<T> {
@@ -34,6 +35,16 @@ impl<T: Send + Sync + 'static> Core<T> {
         ledger.counts.acked += 1;
         self.unlock(ledger);
         Ok(())
+    }
+
+    /// Drops a redelivery that is settled or lost. If it was the last to read its message where a late handle had kept it,
+    /// the message moves in with the ledger.
+    pub(crate) fn let_go(cold: Box<ColdDelivery<T>>) {
+        let (core, seat) = (cold.core.clone(), cold.envelope.seat());
+        drop_contained(cold);
+        if let Some(pos) = seat {
+            core.seat_was_left(pos);
+        }
     }
 
     pub(crate) fn is_lost_cold(&self, cold: &ColdDelivery<T>) -> bool {

@@ -37,6 +37,7 @@ use crate::events::Events;
 use crate::ledger::Ledger;
 use crate::message::{Headers, MessageId};
 use crate::metrics::Histogram;
+use crate::panics::Contained;
 use crate::retry::RetryPolicy;
 use crate::ring::{Door, Load, Ring, Shared, Side};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, OnceLock, Relaxed, SeqCst, loom_fence};
@@ -52,6 +53,8 @@ const LANE: u32 = 1;
 const PAUSED: u32 = 2;
 /// Nobody samples the ring: who moves it must tell.
 const QUIET: u32 = 4;
+/// A message is known to the ledger that still lives in its seat.
+const LATE: u32 = 8;
 
 /// What was asked for at `open()`.
 pub(crate) struct Settings {
@@ -68,9 +71,8 @@ pub(crate) struct Settings {
 }
 
 /// A policy and the name it goes by in histories.
-#[derive(Clone)]
 pub(crate) struct Policy {
-    pub(crate) rules: Arc<dyn RetryPolicy>,
+    pub(crate) rules: Contained<Box<dyn RetryPolicy>>,
     pub(crate) name: Arc<str>,
 }
 

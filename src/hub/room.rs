@@ -18,8 +18,8 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(super) fn find_room(&self, refused: Refused, overflow: bool) -> Result<Option<u64>, SendErrorKind> {
         match refused {
             Refused::Closed => Err(SendErrorKind::Closed),
-            // Nothing was passed over, so no seat is out of reach: full is full.
-            Refused::Full if !self.ring.may_hide_seats() => Err(SendErrorKind::Full),
+            // Nothing was passed over, so no seat is out of reach, and none can be cleared: full is full.
+            Refused::Full if !self.ring.may_hide_seats() && self.attention() & LATE == 0 => Err(SendErrorKind::Full),
             Refused::Full | Refused::Detour => {
                 let mut ledger = self.side.ledger.lock();
                 let found = self.find_room_locked(&mut ledger);
@@ -36,6 +36,9 @@ impl<T: Send + Sync + 'static> Core<T> {
             return Err(SendErrorKind::Closed);
         }
         self.ring.set_detour(true);
+        if ledger.has_late() {
+            ledger.move_in_all(); // whoever read a message in its seat may be gone
+        }
         self.settle_up(ledger);
         let clear = ledger.overflow.is_empty() && ledger.debt == 0;
         match if clear { self.ring.claim_detoured() } else { Err(Refused::Full) } {

@@ -8,7 +8,7 @@ use crate::panics::drop_contained;
 pub(crate) struct Census {
     pub(crate) ready: u64,
     pub(crate) in_flight: u64,
-    /// Kept by a handle that lost its lease.
+    /// Kept by a handle that lost its lease, or by a message that was read there when its handle went.
     pub(crate) pinned: u64,
 }
 
@@ -20,7 +20,7 @@ impl<P, B> Ring<P, B> {
             match state(seat.stamp.load(Acquire)) {
                 READY => census.ready += 1,
                 FLIGHT | MEMBER | BUSY | SETTLING => census.in_flight += 1,
-                LOST | LATE => census.pinned += 1,
+                LOST | LATE | STAY => census.pinned += 1,
                 _ => {}
             }
         }

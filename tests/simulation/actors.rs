@@ -1,0 +1,627 @@
+//! Who acts: producers, consumers with their handlers, the clock, and whoever pauses, redrives and closes.
+
+use crate::Hits;
+use crate::knobs::Knobs;
+use crate::oracle::{Oracle, Place};
+use crate::support::{Rng, leak};
+use redeliver::{
+    Consumer, Delivery, Event, Filter, ManualClock, Producer, Queue, Receipt, ReceiptError, SendErrorKind,
+    SettleErrorKind, TryRecvError,
+};
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::time::{Duration, SystemTime};
+
+const STEPS: u64 = 400;
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub struct Letter {
+    number: usize,
+    body: Vec<u8>,
+    alive: Arc<AtomicI64>,
+}
+
+impl Drop for Letter {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, SeqCst);
+    }
+}
+
+/// What a handler does with its delivery when its work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Ack,
+    Nack,
+    NackAfter(Duration),
+    Snooze(Duration),
+    Reject,
+    IntoMessage,
+    Drop,
+    Panic,
+    Leak,
+    /// Works for so long that the lease is over, and acks then.
+    Slow,
+    /// Extends its lease now and then, and acks in the end.
+    Extend,
+    /// Keeps its lease for good, and acks in the end.
+    KeepAlive,
+}
+
+struct Work {
+    delivery: Delivery<Letter>,
+    number: usize,
+    holder: u64,
+    plan: Plan,
+    until: Duration,
+    /// It came back in an error: dropping it is no nack.
+    returned: bool,
+}
+
+struct Handler {
+    consumer: Consumer<Letter>,
+    work: Vec<Work>,
+}
+
+struct Site {
+    knobs: Knobs,
+    queue: Queue<Letter>,
+    producers: Vec<Producer<Letter>>,
+    handlers: Vec<Handler>,
+    events: Box<dyn Fn() -> Option<Event>>,
+    receipts: Vec<(usize, Receipt)>,
+    oracle: Oracle,
+    is_closed: bool,
+    is_paused: bool,
+    next_number: usize,
+    leaked: i64,
+}
+
+pub struct World {
+    rng: Rng,
+    clock: ManualClock,
+    now: Duration,
+    sites: Vec<Site>,
+    alive: Arc<AtomicI64>,
+    hits: Hits,
+    steps: u64,
+    trace: u64,
+}
+
+/// What a run came to, the same for the same seed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub steps: u64,
+    pub messages: u64,
+    pub trace: u64,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng(seed);
+        let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let count = 1 + rng.below(3);
+        let sites = (0..count).map(|n| Site::open(Knobs::draw(&mut rng), n, &clock)).collect();
+        let mut hits = Hits::default();
+        if count > 1 {
+            hits.hit("several queues");
+        }
+        World {
+            rng,
+            clock,
+            now: Duration::ZERO,
+            sites,
+            alive: Arc::default(),
+            hits,
+            steps: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+        }
+    }
+
+    /// Adds to the run's trace (FNV-1a).
+    fn note(&mut self, what: impl Debug) {
+        for byte in format!("{:?} {what:?}", self.now).bytes() {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    pub fn run(&mut self) {
+        while self.steps < STEPS {
+            self.steps += 1;
+            let site = self.rng.below(self.sites.len() as u64) as usize;
+            match self.rng.below(100) {
+                0..30 => self.produce(site),
+                30..74 => self.consume(site),
+                74..94 => self.pass_time(),
+                94..96 => self.redrive(site),
+                96 => self.set_paused(site, true),
+                97 => self.set_paused(site, false),
+                _ => {
+                    if self.rng.below(10_000) < 50 * self.sites[site].knobs.closes {
+                        self.close(site);
+                    }
+                }
+            }
+            self.look();
+        }
+    }
+
+    /// Looks at every queue: what it tells, and whether its figures are the oracle's.
+    fn look(&mut self) {
+        for at in 0..self.sites.len() {
+            self.listen(at);
+            let site = &self.sites[at];
+            site.oracle.check(&site.queue.stats());
+        }
+    }
+
+    fn listen(&mut self, at: usize) {
+        let now = self.now;
+        let mut told = Vec::new();
+        let site = &mut self.sites[at];
+        site.oracle.next_acceptance();
+        while let Some(event) = (site.events)() {
+            told.push(event);
+        }
+        for event in &told {
+            site.hear(*event, now, &mut self.hits);
+        }
+        let mut resolved = Vec::new();
+        site.receipts.retain(|(number, receipt)| {
+            let Some(outcome) = receipt.wait_timeout(Duration::ZERO) else { return true };
+            resolved.push((*number, outcome));
+            false
+        });
+        for (number, outcome) in &resolved {
+            match outcome {
+                Ok(id) => {
+                    self.hits.hit("resent");
+                    assert_eq!(site.oracle.number(*id), *number);
+                    site.oracle.resent(*number, &site.knobs, now);
+                }
+                Err(error) => {
+                    self.hits.hit("given up");
+                    assert_eq!(*error, ReceiptError::GivenUp);
+                    let place = site.oracle.fate(*number).place;
+                    assert!(matches!(place, Place::Dead | Place::Parked | Place::Discarded), "given up, and {place:?}");
+                }
+            }
+        }
+        site.oracle.next_acceptance();
+        self.note((at, told, resolved.iter().map(|(number, outcome)| (*number, outcome.is_ok())).collect::<Vec<_>>()));
+    }
+
+    // ---- producers ----
+
+    fn produce(&mut self, at: usize) {
+        let (way, size, who) = (self.rng.below(8), self.rng.below(64), self.rng.draw());
+        let body: Vec<u8> = (0..size).map(|_| self.rng.draw() as u8).collect();
+        let now = self.now;
+        let site = &mut self.sites[at];
+        let number = site.next_number;
+        site.next_number += 1;
+        self.alive.fetch_add(1, SeqCst);
+        let letter = Letter { number, body: body.clone(), alive: self.alive.clone() };
+        let stats = site.queue.stats();
+        let producer = &site.producers[who as usize % site.producers.len()];
+        let has_room = stats.ready + stats.in_flight + stats.pinned < site.knobs.capacity as u64;
+        let sent = match way {
+            0 | 1 => producer.submit(letter).map(Err),
+            2 => producer.message(letter).key("key").header("h", "v").try_send().map(Ok),
+            3 => producer.message(letter).header("h", "v").submit().map(Err),
+            4 => producer.send_timeout(letter, Duration::ZERO).map(Ok),
+            _ => producer.try_send(letter).map(Ok),
+        };
+        let outcome = match sent {
+            Err(error) => {
+                assert_eq!(error.message.number, number, "what was not sent comes back");
+                assert_eq!(error.kind == SendErrorKind::Closed, site.is_closed);
+                assert!(site.is_closed || !has_room, "{:?} with room: {stats:?}", error.kind);
+                self.hits.hit(if site.is_closed { "closed" } else { "full" });
+                None
+            }
+            Ok(Ok(id)) => {
+                assert!(!site.is_closed && has_room, "accepted without room: {stats:?}");
+                site.oracle.submitted(number, id, body, now);
+                site.oracle.accepted(number);
+                self.hits.hit("accepted");
+                Some(id)
+            }
+            Ok(Err(receipt)) => {
+                let id = receipt.id();
+                site.oracle.submitted(number, id, body, now);
+                if has_room {
+                    assert_eq!(receipt.wait(), Ok(id), "accepted at once");
+                    site.oracle.accepted(number);
+                } else {
+                    site.receipts.push((number, receipt));
+                    self.hits.hit("unsent");
+                }
+                Some(id)
+            }
+        };
+        self.note((at, number, outcome));
+    }
+
+    // ---- consumers ----
+
+    fn consume(&mut self, at: usize) {
+        let who = self.rng.below(self.sites[at].handlers.len() as u64) as usize;
+        let now = self.now;
+        let handler = &mut self.sites[at].handlers[who];
+        let done = handler.work.iter().position(|work| now >= work.until);
+        match done {
+            Some(index) => {
+                let work = handler.work.swap_remove(index);
+                self.finish(at, who, work);
+            }
+            None if handler.work.len() < 3 => self.receive(at, who),
+            None => self.more_time(at, who),
+        }
+    }
+
+    fn receive(&mut self, at: usize, who: usize) {
+        let max = self.rng.below(5);
+        let consumer = &self.sites[at].handlers[who].consumer;
+        let received = match max {
+            0 => consumer.try_recv_batch(3).map(|batch| batch.into_iter().collect::<Vec<_>>()),
+            _ => consumer.try_recv().map(|delivery| vec![delivery]),
+        };
+        match received {
+            Ok(deliveries) => {
+                if max == 0 {
+                    self.hits.hit("batch");
+                }
+                for delivery in deliveries {
+                    self.start(at, who, delivery);
+                }
+            }
+            Err(error) => {
+                let site = &self.sites[at];
+                let is_over = site.is_closed && site.oracle.unsettled() == 0;
+                assert_eq!(error == TryRecvError::Closed, is_over, "closed is closed and all settled");
+                if !site.is_paused {
+                    site.oracle.check_empty(self.now);
+                }
+                self.note((at, error));
+            }
+        }
+    }
+
+    fn start(&mut self, at: usize, who: usize, delivery: Delivery<Letter>) {
+        let plan = self.plan(at);
+        let site = &mut self.sites[at];
+        assert!(!site.is_paused, "handed out while paused");
+        let number = delivery.number;
+        let (holder, is_first) = site.oracle.delivered(number, delivery.history(), &site.knobs, self.now);
+        self.hits.hit(if is_first { "first delivery" } else { "redelivery" });
+        let fate = site.oracle.fate(number);
+        assert_eq!(delivery.body, fate.body, "byte for byte what was sent");
+        assert_eq!((delivery.id(), delivery.attempt()), (fate.id, fate.attempt));
+        let lease = site.knobs.lease;
+        let takes = match plan {
+            Plan::Slow => 2 * lease,
+            Plan::Extend | Plan::KeepAlive => 3 * lease,
+            _ => Duration::from_micros(self.rng.below(1 + lease.as_micros() as u64 / 2)),
+        };
+        if plan == Plan::KeepAlive {
+            self.hits.hit("keep_alive");
+            std::mem::forget(delivery.keep_alive());
+            site.oracle.extended(number, None);
+        }
+        self.note((at, who, number, delivery.id(), delivery.attempt(), plan));
+        let work = Work { delivery, number, holder, plan, until: self.now + takes, returned: false };
+        self.sites[at].handlers[who].work.push(work);
+    }
+
+    fn plan(&mut self, at: usize) -> Plan {
+        let after = Duration::from_micros(self.rng.below(20_000));
+        let temper = self.sites[at].knobs.temper;
+        let mut draw = self.rng.below(temper.iter().sum());
+        let which = temper.iter().position(|likely| {
+            let is_it = draw < *likely;
+            draw = draw.saturating_sub(*likely);
+            is_it
+        });
+        [
+            Plan::Ack,
+            Plan::Nack,
+            Plan::NackAfter(after),
+            Plan::Snooze(after),
+            Plan::Reject,
+            Plan::IntoMessage,
+            Plan::Drop,
+            Plan::Panic,
+            Plan::Leak,
+            Plan::Slow,
+            Plan::Extend,
+            Plan::KeepAlive,
+        ][which.unwrap_or(0)]
+    }
+
+    fn more_time(&mut self, at: usize, who: usize) {
+        let now = self.now;
+        let site = &mut self.sites[at];
+        let lease = site.knobs.lease;
+        let Some(work) = site.handlers[who].work.iter().find(|work| work.plan == Plan::Extend) else { return };
+        let (number, valid) = (work.number, site.oracle.is_valid(work.number, work.holder, now));
+        let result = work.delivery.extend(lease);
+        if let Some(valid) = valid {
+            assert_eq!(result.is_ok(), valid, "extend");
+        }
+        if result.is_ok() {
+            self.hits.hit("extend");
+            site.oracle.extended(number, Some(now + lease));
+        }
+        self.note((at, who, number, result));
+    }
+
+    fn finish(&mut self, at: usize, who: usize, work: Work) {
+        let Work { delivery, number, holder, plan, returned, .. } = work;
+        let now = self.now;
+        let site = &mut self.sites[at];
+        let valid = site.oracle.is_valid(number, holder, now);
+        let is_lost = delivery.is_lost();
+        if let Some(valid) = valid {
+            assert_eq!(is_lost, !valid, "{plan:?} of {number}");
+        }
+        // On the edge of its lease the queue's word counts, and its events must agree.
+        let is_ours = !is_lost;
+        let attempt = delivery.attempt();
+        let result = match plan {
+            Plan::Ack | Plan::Slow | Plan::Extend | Plan::KeepAlive => delivery.ack(),
+            Plan::Nack => delivery.nack("the handler failed"),
+            Plan::NackAfter(after) => delivery.nack_after(after, "the handler failed"),
+            Plan::Snooze(after) => delivery.snooze(after),
+            Plan::Reject => delivery.reject("never again"),
+            Plan::IntoMessage => delivery.into_message().map(drop),
+            Plan::Leak => {
+                self.hits.hit("leak");
+                site.leaked += 1;
+                leak(delivery);
+                return self.note((at, who, number, plan));
+            }
+            Plan::Drop | Plan::Panic => {
+                if plan == Plan::Panic {
+                    self.hits.hit("panic");
+                    let handler = AssertUnwindSafe(|| {
+                        let _in_its_hands = delivery;
+                        resume_unwind(Box::new("the handler panics"));
+                    });
+                    assert!(catch_unwind(handler).is_err());
+                } else {
+                    self.hits.hit("drop");
+                    drop(delivery);
+                }
+                if is_ours && !returned {
+                    site.fail(number, attempt, now);
+                } else {
+                    self.hits.hit("late drop");
+                }
+                return self.note((at, who, number, plan));
+            }
+        };
+        match result {
+            Ok(()) => {
+                assert!(is_ours, "a lost lease settled");
+                match plan {
+                    Plan::Nack => {
+                        self.hits.hit("nack");
+                        site.fail(number, attempt, now);
+                    }
+                    Plan::NackAfter(after) => {
+                        self.hits.hit("nack_after");
+                        site.oracle.failed(number, now, now, false, (after, after));
+                    }
+                    Plan::Snooze(after) => {
+                        self.hits.hit("snooze");
+                        site.oracle.snoozed(number, now, after);
+                    }
+                    Plan::Reject => {
+                        self.hits.hit("reject");
+                        site.oracle.failed(number, now, now, false, (Duration::ZERO, Duration::ZERO));
+                    }
+                    _ => {
+                        self.hits.hit(if plan == Plan::IntoMessage { "into_message" } else { "ack" });
+                        site.oracle.acked(number);
+                    }
+                }
+                self.note((at, who, number, plan));
+            }
+            Err(error) => {
+                let kind = error.kind;
+                if kind == SettleErrorKind::StaleLease {
+                    assert!(!is_ours, "a valid lease was refused");
+                    self.hits.hit("stale settle");
+                } else {
+                    assert!(is_ours && plan == Plan::IntoMessage, "{kind:?}");
+                    self.hits.hit("shared");
+                }
+                assert_eq!(error.delivery.body, site.oracle.fate(number).body, "still readable");
+                let plan = if is_ours { Plan::Ack } else { Plan::Drop };
+                let work = Work { delivery: error.delivery, number, holder, plan, until: now, returned: true };
+                site.handlers[who].work.push(work);
+                self.note((at, who, number, kind));
+            }
+        }
+    }
+
+    // ---- the world ----
+
+    fn pass_time(&mut self) {
+        let by = match self.rng.below(12) {
+            0..3 => {
+                self.hits.hit("clock step below a millisecond");
+                Duration::from_micros(self.rng.below(1_000))
+            }
+            3..8 => Duration::from_micros(self.rng.below(20_000)),
+            8..10 => Duration::from_millis(self.rng.below(1_000)),
+            10 => Duration::from_millis(self.rng.below(60_000)),
+            _ => {
+                self.hits.hit("clock step of an hour");
+                HOUR + Duration::from_micros(self.rng.below(1_000_000))
+            }
+        };
+        self.advance(by);
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.now += by;
+        self.note("advance");
+    }
+
+    fn redrive(&mut self, at: usize) {
+        let which = self.rng.draw() as usize;
+        let now = self.now;
+        let site = &mut self.sites[at];
+        let letters = site.queue.dead_letters().list(Filter::all());
+        let Some(letter) = letters.get(which.checked_rem(letters.len()).unwrap_or(0)) else { return };
+        let number = letter.message().expect("in memory").number;
+        assert_eq!(site.oracle.number(letter.id()), number);
+        assert_eq!(letter.message().expect("in memory").body, site.oracle.fate(number).body);
+        let fate = site.oracle.fate(number);
+        if fate.failures == 0 {
+            fate.failures = letter.history().len(); // it was never accepted: these are its sends
+        }
+        assert!(fate.failures > 0, "it died of something");
+        assert_eq!(letter.history().len(), fate.failures);
+        assert!(site.queue.dead_letters().redrive(letter.id()));
+        assert!(!site.queue.dead_letters().redrive(letter.id()), "it is no dead letter any more");
+        site.oracle.redriven(number, now);
+        self.hits.hit("redrive");
+        self.note((at, number, "redrive"));
+    }
+
+    fn set_paused(&mut self, at: usize, paused: bool) {
+        let site = &mut self.sites[at];
+        site.is_paused = paused;
+        if paused {
+            self.hits.hit("paused");
+            site.queue.pause();
+        } else {
+            site.queue.resume();
+        }
+    }
+
+    fn close(&mut self, at: usize) {
+        self.hits.hit("queue closed");
+        self.sites[at].queue.close();
+        self.sites[at].is_closed = true;
+        self.note((at, "close"));
+    }
+
+    /// Nobody sends any more and everybody acks: each message comes to its one end.
+    pub fn end(mut self, hits: &mut Hits) -> Outcome {
+        for at in 0..self.sites.len() {
+            self.set_paused(at, false);
+        }
+        let mut rounds = 0;
+        while self.sites.iter().any(|site| !site.is_at_rest()) {
+            rounds += 1;
+            assert!(
+                rounds < 2_000,
+                "messages that never come: {:?}",
+                self.sites.iter().map(|s| s.queue.stats()).collect::<Vec<_>>()
+            );
+            for at in 0..self.sites.len() {
+                self.wind_down(at);
+            }
+            self.advance(if rounds % 2 == 0 { HOUR } else { Duration::from_millis(1) });
+            self.look();
+        }
+        let mut messages = 0;
+        for site in &mut self.sites {
+            messages += site.oracle.fates.len() as u64;
+            site.oracle.check_settled(&mut self.hits);
+            site.queue.close();
+            let error = site.handlers[0].consumer.try_recv().map(|delivery| delivery.id()).unwrap_err();
+            assert_eq!(error, TryRecvError::Closed);
+        }
+        let leaked: i64 = self.sites.iter().map(|site| site.leaked).sum();
+        self.sites.clear();
+        let left = self.alive.load(SeqCst);
+        assert!((0..=leaked).contains(&left), "{left} messages are left of {leaked} leaked deliveries");
+        for (what, times) in self.hits.0 {
+            *hits.0.entry(what).or_default() += times;
+        }
+        Outcome { steps: self.steps, messages, trace: self.trace }
+    }
+
+    fn wind_down(&mut self, at: usize) {
+        for who in 0..self.sites[at].handlers.len() {
+            while let Some(mut work) = self.sites[at].handlers[who].work.pop() {
+                work.plan = if work.delivery.is_lost() { Plan::Drop } else { Plan::Ack };
+                self.finish(at, who, work);
+            }
+        }
+        while !self.sites[at].queue.dead_letters().is_empty() {
+            self.redrive(at);
+            self.listen(at);
+        }
+        while let Ok(delivery) = self.sites[at].handlers[0].consumer.try_recv() {
+            self.start(at, 0, delivery);
+            if let Some(mut work) = self.sites[at].handlers[0].work.pop() {
+                work.plan = Plan::Ack;
+                self.finish(at, 0, work);
+            }
+        }
+        let site = &self.sites[at];
+        site.oracle.check_empty(self.now);
+    }
+}
+
+impl Site {
+    fn open(knobs: Knobs, n: u64, clock: &ManualClock) -> Self {
+        let queue = knobs.build(format!("site {n}")).clock(clock.clone()).open().expect("valid knobs");
+        let events = queue.events();
+        let handler = |_| Handler { consumer: queue.consumer(), work: Vec::new() };
+        Site {
+            producers: (0..knobs.producers).map(|_| queue.producer()).collect(),
+            handlers: (0..knobs.consumers).map(handler).collect(),
+            events: Box::new(move || events.try_recv().ok()),
+            receipts: Vec::new(),
+            oracle: Oracle::default(),
+            is_closed: false,
+            is_paused: false,
+            next_number: 0,
+            leaked: 0,
+            queue,
+            knobs,
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let at_work = self.handlers.iter().any(|handler| !handler.work.is_empty());
+        let waits = |place: &Place| !matches!(place, Place::Acked | Place::Discarded);
+        !at_work && self.oracle.count(waits) == 0
+    }
+
+    fn fail(&mut self, number: usize, attempt: u32, now: Duration) {
+        let delays = self.knobs.delays(attempt).unwrap_or((Duration::ZERO, Duration::MAX / 4));
+        self.oracle.failed(number, now, now, true, delays);
+    }
+
+    fn hear(&mut self, event: Event, now: Duration, hits: &mut Hits) {
+        match event {
+            Event::LeaseLost { id, attempt, .. } => {
+                hits.hit("lease lost");
+                let number = self.oracle.number(id);
+                self.oracle.lease_lost(number, attempt, &self.knobs, now);
+            }
+            Event::DeadLettered { id, .. } => self.ended(id, Place::Dead, "dead letter", hits),
+            Event::GivenUp { id, .. } => self.ended(id, Place::Dead, "dead letter", hits),
+            Event::Parked { id, .. } => self.ended(id, Place::Parked, "parked", hits),
+            Event::Dropped { id, .. } => self.ended(id, Place::Discarded, "discarded", hits),
+            other => panic!("an event the oracle does not know: {other:?}"),
+        }
+    }
+
+    fn ended(&mut self, id: redeliver::MessageId, place: Place, what: &'static str, hits: &mut Hits) {
+        hits.hit(what);
+        let number = self.oracle.number(id);
+        self.oracle.check_end(number, &self.knobs);
+        self.oracle.ended(number, place);
+    }
+}

@@ -1,0 +1,139 @@
+//! What a seed draws before anything runs: settings and temperaments.
+
+use crate::support::Rng;
+use redeliver::{
+    Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, Queue, QueueBuilder,
+    RetryPolicy, RetryPolicyExt, Schedule, policy_fn,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// No delay of a policy here is longer, whatever its jitter.
+pub const DELAY_MAX: Duration = Duration::from_secs(7_200);
+
+/// A policy, and what may be expected of it.
+#[derive(Clone)]
+pub struct Rules {
+    pub policy: Arc<dyn RetryPolicy>,
+    /// Its decisions depend on more than the attempt.
+    pub looks_at_time: bool,
+    pub is_decorrelated: bool,
+}
+
+impl Rules {
+    /// What it may decide about this attempt: `None` a retry never, else the shortest and the longest delay.
+    pub fn delays(&self, attempt: u32) -> Option<(Duration, Duration)> {
+        if self.looks_at_time {
+            return Some((Duration::ZERO, DELAY_MAX));
+        }
+        let draw = |random| match self.policy.decide(&Failure::new(attempt, Cause::Dropped).with_random(random)) {
+            Decision::Retry { after } => Some(after),
+            _ => None,
+        };
+        let (low, high) = (draw(0)?, draw(u64::MAX)?);
+        Some(if self.is_decorrelated { (low, DELAY_MAX) } else { (low, high) })
+    }
+
+    pub fn discards(&self, attempt: u32) -> bool {
+        self.policy.decide(&Failure::new(attempt, Cause::Dropped)) == Decision::Discard
+    }
+}
+
+pub struct Knobs {
+    pub capacity: usize,
+    pub lease: Duration,
+    pub retry: Rules,
+    pub resend: Rules,
+    pub resend_capacity: usize,
+    pub dead_capacity: usize,
+    pub max_deliveries: u32,
+    pub seed: u64,
+    pub producers: usize,
+    pub consumers: usize,
+    /// How likely each outcome of a handler is; see `actors::Plan`.
+    pub temper: [u64; 12],
+    /// How often it is closed, in 10,000 steps.
+    pub closes: u64,
+}
+
+fn pick(rng: &mut Rng, from: &[u64]) -> u64 {
+    from[rng.below(from.len() as u64) as usize]
+}
+
+fn delay(rng: &mut Rng) -> Duration {
+    let micros = pick(rng, &[0, 300, 1_000, 7_000, 7_500, 64_000, 1_000_000, 60_000_000]);
+    Duration::from_micros(micros)
+}
+
+fn rules(rng: &mut Rng) -> Rules {
+    let jitters = [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Percent(20), Jitter::Decorrelated];
+    let jitter = jitters[rng.below(5) as usize];
+    let first = delay(rng);
+    let (policy, has_jitter): (Box<dyn RetryPolicy>, bool) = match rng.below(8) {
+        0 => (Box::new(Immediate), false),
+        1 => (Box::new(Never), false),
+        2 => (Box::new(Fixed::new(first).max_delay(DELAY_MAX).jitter(jitter)), true),
+        3 => (Box::new(Linear::new(first, delay(rng)).max_delay(DELAY_MAX).jitter(jitter)), true),
+        4 => (Box::new(Schedule::new([first, delay(rng), delay(rng)])), false),
+        5 => {
+            let at = 1 + rng.below(4) as u32;
+            let policy = policy_fn(move |failure| match failure.attempt() {
+                attempt if attempt >= at => Decision::Discard,
+                _ => Decision::Retry { after: first },
+            });
+            (Box::new(policy), false)
+        }
+        _ => (Box::new(Exponential::new(first).factor(1.5).max_delay(DELAY_MAX).jitter(jitter)), true),
+    };
+    let looks_at_time = rng.below(8) == 0;
+    let policy: Arc<dyn RetryPolicy> = if looks_at_time {
+        Arc::new(RetryPolicyExt::max_elapsed(policy, Duration::from_secs(rng.below(100))).max_attempts(12))
+    } else if rng.below(2) == 0 {
+        let limited: Limited<_> = RetryPolicyExt::max_attempts(policy, 1 + rng.below(6) as u32);
+        Arc::new(limited)
+    } else {
+        Arc::new(policy)
+    };
+    Rules { policy, looks_at_time, is_decorrelated: has_jitter && jitter == Jitter::Decorrelated }
+}
+
+impl Knobs {
+    pub fn draw(rng: &mut Rng) -> Self {
+        let mut temper = [0; 12];
+        for likely in &mut temper {
+            *likely = pick(rng, &[0, 1, 1, 2, 4]);
+        }
+        temper[0] = 1 + rng.below(12); // some are acked
+        Knobs {
+            capacity: 1 + rng.below(12) as usize,
+            lease: Duration::from_micros(pick(rng, &[1_000, 5_000, 5_300, 40_000, 1_000_000, 30_000_000])),
+            retry: rules(rng),
+            resend: rules(rng),
+            resend_capacity: rng.below(6) as usize,
+            dead_capacity: pick(rng, &[1, 2, 3, 8, 1_000]) as usize,
+            max_deliveries: pick(rng, &[16, 20, 1_000]) as u32,
+            seed: rng.draw() | 1,
+            producers: 1 + rng.below(3) as usize,
+            consumers: 1 + rng.below(3) as usize,
+            temper,
+            closes: pick(rng, &[0, 0, 0, 10, 40]),
+        }
+    }
+
+    pub fn build<T: Send + Sync + 'static>(&self, name: String) -> QueueBuilder<T> {
+        Queue::<T>::builder(name)
+            .capacity(self.capacity)
+            .lease(self.lease)
+            .retry(self.retry.policy.clone())
+            .resend(self.resend.policy.clone())
+            .resend_capacity(self.resend_capacity)
+            .dead_letter_capacity(self.dead_capacity)
+            .max_deliveries(self.max_deliveries)
+            .seed(self.seed)
+    }
+
+    /// What a failure of this attempt may lead to; `None`: no retry.
+    pub fn delays(&self, attempt: u32) -> Option<(Duration, Duration)> {
+        if attempt >= self.max_deliveries { None } else { self.retry.delays(attempt) }
+    }
+}
