@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Leases and delays run on [`now`](Clock::now); [`system_time`](Clock::system_time) is only shown to people, so a jump of
 /// the wall clock loses, repeats and hastens nothing.
 ///
-/// A clock of your own is polled in real time. To decide yourself when time passes, use a [`ManualClock`].
+/// A clock of your own is looked at every ten milliseconds of real time while a queue waits for it. To decide yourself when time passes, use a [`ManualClock`].
 ///
 /// ```
 /// use redeliver::{Clock, Queue};
@@ -39,6 +39,12 @@ pub trait Clock: Send + Sync + 'static {
     /// Wall-clock time.
     fn system_time(&self) -> SystemTime;
 
+    /// Not for implementors: does it keep pace with the machine's own clock, so that one may sleep until a time of it?
+    #[doc(hidden)]
+    fn keeps_pace(&self) -> bool {
+        false
+    }
+
     /// Not for implementors: how a clock that is moved by hand reaches the queues that live by it.
     #[doc(hidden)]
     fn by_hand(&self) -> Option<&ManualClock> {
@@ -53,6 +59,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
     fn system_time(&self) -> SystemTime {
         (**self).system_time()
+    }
+
+    fn keeps_pace(&self) -> bool {
+        (**self).keeps_pace()
     }
 
     fn by_hand(&self) -> Option<&ManualClock> {
@@ -78,6 +88,10 @@ impl Clock for SystemClock {
 
     fn system_time(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn keeps_pace(&self) -> bool {
+        true
     }
 }
 

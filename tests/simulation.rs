@@ -24,10 +24,10 @@ use support::{evidence, is_nightly, seed};
 
 /// How often what has happened.
 #[derive(Default)]
-pub struct Hits(BTreeMap<&'static str, u64>);
+pub(crate) struct Hits(BTreeMap<&'static str, u64>);
 
 impl Hits {
-    pub fn hit(&mut self, what: &'static str) {
+    pub(crate) fn hit(&mut self, what: &'static str) {
         *self.0.entry(what).or_default() += 1;
     }
 }

@@ -206,7 +206,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         if self.side.clock.by_hand().is_some() {
             return None;
         }
-        Some(deadline.saturating_duration_since(self.side.clock.now()))
+        Some(self.side.nap(deadline.saturating_duration_since(self.side.clock.now())))
     }
 
     // ---- batches ----

@@ -39,7 +39,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             return; // another mover was first
         }
         self.set_attention(QUIET, false);
-        self.sample(&mut ledger, now_ms, true);
+        self.sample(&mut ledger, true);
         ledger.arm(now_ms.saturating_add(self.tick_ms()));
         self.enlist(&mut ledger);
         self.unlock(ledger);
@@ -53,7 +53,9 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// Notes where head and tail stand. Leases are sampled more coarsely, unless this is the last look for a while.
-    fn sample(&self, ledger: &mut Ledger<T>, now_ms: u64, in_full: bool) {
+    fn sample(&self, ledger: &mut Ledger<T>, in_full: bool) {
+        // Rounded up, so that a lease which began within this millisecond does not end a part of it early.
+        let now_ms = self.side.due_ms(Duration::ZERO);
         ledger.sent.sample(now_ms, self.ring.tail());
         let rested = ledger.handed_out.last_ms().is_none_or(|last| now_ms - last.min(now_ms) >= self.spacing_ms());
         if in_full || rested {
@@ -71,7 +73,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// Samples, and decides whether to go on doing so: returns when the ring must be looked at next.
     fn watch(&self, ledger: &mut Ledger<T>, now_ms: u64) -> Option<u64> {
         if self.has_moved(ledger) {
-            self.sample(ledger, now_ms, false);
+            self.sample(ledger, false);
             return Some(now_ms.saturating_add(self.tick_ms()));
         }
         if self.attention() & QUIET != 0 {
@@ -244,7 +246,8 @@ impl<T: Send + Sync + 'static> Timed for Core<T> {
         ledger.armed_ms = next.unwrap_or(u64::MAX);
         drop(ledger);
         let next = next?;
-        Some(self.instant_of(next)?.saturating_duration_since(self.side.clock.now()).max(Duration::from_micros(100)))
+        let left = self.instant_of(next)?.saturating_duration_since(self.side.clock.now());
+        Some(self.side.nap(left).max(Duration::from_micros(100)))
     }
 
     fn due(&self) -> Option<Instant> {
@@ -258,9 +261,8 @@ impl<T: Send + Sync + 'static> Timed for Core<T> {
     }
 
     fn before_advance(&self) {
-        let now_ms = self.side.now_ms();
         let mut ledger = self.side.ledger.lock();
-        self.sample(&mut ledger, now_ms, true);
+        self.sample(&mut ledger, true);
         drop(ledger);
     }
 

@@ -152,6 +152,11 @@ impl<T: Send + Sync + 'static> Hub<T> {
         self.clock.now().saturating_duration_since(self.born)
     }
 
+    /// How long to sleep in real time until `left` has passed on the queue's clock, or until it is worth another look.
+    fn nap(&self, left: Duration) -> Duration {
+        if self.clock.keeps_pace() { left } else { left.min(POLLED) }
+    }
+
     /// Milliseconds since the queue was opened, rounded down.
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -258,6 +263,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
     }
 }
+
+/// How often a clock is looked at that may go faster or slower than real time.
+const POLLED: Duration = Duration::from_millis(10);
 
 /// Every message whose position is a multiple of this is timed.
 const SAMPLED: u64 = 64;

@@ -1,6 +1,6 @@
 //! Who keeps the ring alive: doors (handles that are counted) and tenancies (deliveries that are not).
 //!
-//! A [`Door`] counts. A [`Tenancy`](super::Tenancy) costs no count: all tenancies together own one reference, and the last
+//! A [`Door`] counts. A [`Tenancy`] costs no count: all tenancies together own one reference, and the last
 //! door to close marks the seats they hold as orphaned and says how many there are. Each of them meets the mark when its
 //! CAS gives the seat away, and the last one to do so returns the reference.
 

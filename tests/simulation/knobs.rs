@@ -9,20 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// No delay of a policy here is longer, whatever its jitter.
-pub const DELAY_MAX: Duration = Duration::from_secs(7_200);
+pub(crate) const DELAY_MAX: Duration = Duration::from_secs(7_200);
 
 /// A policy, and what may be expected of it.
 #[derive(Clone)]
-pub struct Rules {
-    pub policy: Arc<dyn RetryPolicy>,
+pub(crate) struct Rules {
+    pub(crate) policy: Arc<dyn RetryPolicy>,
     /// Its decisions depend on more than the attempt.
-    pub looks_at_time: bool,
-    pub is_decorrelated: bool,
+    pub(crate) looks_at_time: bool,
+    pub(crate) is_decorrelated: bool,
 }
 
 impl Rules {
     /// What it may decide about this attempt: `None` a retry never, else the shortest and the longest delay.
-    pub fn delays(&self, attempt: u32) -> Option<(Duration, Duration)> {
+    pub(crate) fn delays(&self, attempt: u32) -> Option<(Duration, Duration)> {
         if self.looks_at_time {
             return Some((Duration::ZERO, DELAY_MAX));
         }
@@ -33,27 +33,23 @@ impl Rules {
         let (low, high) = (draw(0)?, draw(u64::MAX)?);
         Some(if self.is_decorrelated { (low, DELAY_MAX) } else { (low, high) })
     }
-
-    pub fn discards(&self, attempt: u32) -> bool {
-        self.policy.decide(&Failure::new(attempt, Cause::Dropped)) == Decision::Discard
-    }
 }
 
-pub struct Knobs {
-    pub capacity: usize,
-    pub lease: Duration,
-    pub retry: Rules,
-    pub resend: Rules,
-    pub resend_capacity: usize,
-    pub dead_capacity: usize,
-    pub max_deliveries: u32,
-    pub seed: u64,
-    pub producers: usize,
-    pub consumers: usize,
+pub(crate) struct Knobs {
+    pub(crate) capacity: usize,
+    pub(crate) lease: Duration,
+    pub(crate) retry: Rules,
+    pub(crate) resend: Rules,
+    pub(crate) resend_capacity: usize,
+    pub(crate) dead_capacity: usize,
+    pub(crate) max_deliveries: u32,
+    pub(crate) seed: u64,
+    pub(crate) producers: usize,
+    pub(crate) consumers: usize,
     /// How likely each outcome of a handler is; see `actors::Plan`.
-    pub temper: [u64; 12],
+    pub(crate) temper: [u64; 12],
     /// How often it is closed, in 10,000 steps.
-    pub closes: u64,
+    pub(crate) closes: u64,
 }
 
 fn pick(rng: &mut Rng, from: &[u64]) -> u64 {
@@ -98,7 +94,7 @@ fn rules(rng: &mut Rng) -> Rules {
 }
 
 impl Knobs {
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
         let mut temper = [0; 12];
         for likely in &mut temper {
             *likely = pick(rng, &[0, 1, 1, 2, 4]);
@@ -120,7 +116,7 @@ impl Knobs {
         }
     }
 
-    pub fn build<T: Send + Sync + 'static>(&self, name: String) -> QueueBuilder<T> {
+    pub(crate) fn build<T: Send + Sync + 'static>(&self, name: String) -> QueueBuilder<T> {
         Queue::<T>::builder(name)
             .capacity(self.capacity)
             .lease(self.lease)
@@ -133,7 +129,7 @@ impl Knobs {
     }
 
     /// What a failure of this attempt may lead to; `None`: no retry.
-    pub fn delays(&self, attempt: u32) -> Option<(Duration, Duration)> {
+    pub(crate) fn delays(&self, attempt: u32) -> Option<(Duration, Duration)> {
         if attempt >= self.max_deliveries { None } else { self.retry.delays(attempt) }
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Times are kept in milliseconds rounded up, so a lease and a delay end up to one of them late, each.
-pub const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// Submitted, and not accepted.
     Unsent,
     /// Sent and never handed out.
@@ -25,14 +25,14 @@ pub enum Place {
     Acked,
 }
 
-pub struct Fate {
-    pub id: MessageId,
-    pub body: Vec<u8>,
-    pub place: Place,
+pub(crate) struct Fate {
+    pub(crate) id: MessageId,
+    pub(crate) body: Vec<u8>,
+    pub(crate) place: Place,
     /// Counted deliveries since it was sent, or redriven.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// Failures in all.
-    pub failures: usize,
+    pub(crate) failures: usize,
     /// Messages that were accepted at one time have one number.
     accepted: u64,
     submitted_at: Duration,
@@ -42,8 +42,8 @@ pub struct Fate {
 
 /// The fates of one queue's messages.
 #[derive(Default)]
-pub struct Oracle {
-    pub fates: BTreeMap<usize, Fate>,
+pub(crate) struct Oracle {
+    pub(crate) fates: BTreeMap<usize, Fate>,
     by_id: BTreeMap<MessageId, usize>,
     acceptances: u64,
     last_first: u64,
@@ -54,7 +54,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn submitted(&mut self, number: usize, id: MessageId, body: Vec<u8>, now: Duration) {
+    pub(crate) fn submitted(&mut self, number: usize, id: MessageId, body: Vec<u8>, now: Duration) {
         let fate = Fate {
             id,
             body,
@@ -70,11 +70,11 @@ impl Oracle {
     }
 
     /// From now on what is accepted comes after what was.
-    pub fn next_acceptance(&mut self) {
+    pub(crate) fn next_acceptance(&mut self) {
         self.acceptances += 1;
     }
 
-    pub fn accepted(&mut self, number: usize) {
+    pub(crate) fn accepted(&mut self, number: usize) {
         let acceptance = self.acceptances;
         let fate = self.fate(number);
         assert_eq!(fate.place, Place::Unsent);
@@ -82,24 +82,30 @@ impl Oracle {
         fate.accepted = acceptance;
     }
 
-    pub fn resent(&mut self, number: usize, knobs: &Knobs, now: Duration) {
+    pub(crate) fn resent(&mut self, number: usize, knobs: &Knobs, now: Duration) {
         let fate = self.fate(number);
         let (shortest, _) = knobs.resend.delays(1).expect("what is resent was to be");
         assert!(now >= fate.submitted_at + shortest, "resent early");
         self.accepted(number);
     }
 
-    pub fn fate(&mut self, number: usize) -> &mut Fate {
+    pub(crate) fn fate(&mut self, number: usize) -> &mut Fate {
         self.fates.get_mut(&number).expect("a message that was never sent")
     }
 
-    pub fn number(&self, id: MessageId) -> usize {
+    pub(crate) fn number(&self, id: MessageId) -> usize {
         *self.by_id.get(&id).expect("an event names a message that was sent")
     }
 
     // ---- deliveries ----
 
-    pub fn delivered(&mut self, number: usize, history: &[Attempt], knobs: &Knobs, now: Duration) -> (u64, bool) {
+    pub(crate) fn delivered(
+        &mut self,
+        number: usize,
+        history: &[Attempt],
+        knobs: &Knobs,
+        now: Duration,
+    ) -> (u64, bool) {
         self.deliveries += 1;
         let (delivery, lease) = (self.deliveries, now + knobs.lease);
         let last_first = self.last_first;
@@ -127,7 +133,7 @@ impl Oracle {
     }
 
     /// Must this delivery be valid, must it be stale, or is it on the edge?
-    pub fn is_valid(&self, number: usize, delivery: u64, now: Duration) -> Option<bool> {
+    pub(crate) fn is_valid(&self, number: usize, delivery: u64, now: Duration) -> Option<bool> {
         match self.fates[&number].place {
             Place::Held(holder, lease) if holder == delivery => match lease {
                 Some(lease) if now >= lease + 2 * TICK => Some(false),
@@ -138,19 +144,19 @@ impl Oracle {
         }
     }
 
-    pub fn extended(&mut self, number: usize, until: Option<Duration>) {
+    pub(crate) fn extended(&mut self, number: usize, until: Option<Duration>) {
         if let Place::Held(_, lease) = &mut self.fate(number).place {
             *lease = until;
         }
     }
 
-    pub fn acked(&mut self, number: usize) {
+    pub(crate) fn acked(&mut self, number: usize) {
         self.acked += 1;
         self.fate(number).place = Place::Acked;
     }
 
     /// The delivery failed at `at` or a little later, and it is now `now`. Its end, if it is one, is told by an event.
-    pub fn failed(
+    pub(crate) fn failed(
         &mut self,
         number: usize,
         at: Duration,
@@ -165,14 +171,14 @@ impl Oracle {
     }
 
     /// It was put off without a failure.
-    pub fn snoozed(&mut self, number: usize, now: Duration, after: Duration) {
+    pub(crate) fn snoozed(&mut self, number: usize, now: Duration, after: Duration) {
         let fate = self.fate(number);
         fate.attempt -= 1;
         fate.failed_at = None;
         fate.place = Place::Waits(now + after, now + after + TICK);
     }
 
-    pub fn lease_lost(&mut self, number: usize, attempt: u32, knobs: &Knobs, now: Duration) {
+    pub(crate) fn lease_lost(&mut self, number: usize, attempt: u32, knobs: &Knobs, now: Duration) {
         self.leases_lost += 1;
         let fate = self.fate(number);
         let Place::Held(_, Some(lease)) = fate.place else { panic!("a lease was lost while {:?}", fate.place) };
@@ -183,7 +189,7 @@ impl Oracle {
         self.failed(number, lease, lease + 2 * TICK, true, delays);
     }
 
-    pub fn ended(&mut self, number: usize, place: Place) {
+    pub(crate) fn ended(&mut self, number: usize, place: Place) {
         let fate = self.fate(number);
         let may = matches!(fate.place, Place::Waits(..) | Place::Unsent)
             || (fate.place == Place::Parked && place == Place::Dead);
@@ -195,7 +201,7 @@ impl Oracle {
     }
 
     /// A message that its policy has given up must be past it.
-    pub fn check_end(&self, number: usize, knobs: &Knobs) {
+    pub(crate) fn check_end(&self, number: usize, knobs: &Knobs) {
         let fate = &self.fates[&number];
         let by_policy = matches!((fate.place, fate.failed_at), (Place::Waits(..), Some((_, true))));
         if by_policy && !knobs.retry.looks_at_time {
@@ -203,7 +209,7 @@ impl Oracle {
         }
     }
 
-    pub fn redriven(&mut self, number: usize, now: Duration) {
+    pub(crate) fn redriven(&mut self, number: usize, now: Duration) {
         let fate = self.fate(number);
         assert_eq!(fate.place, Place::Dead);
         fate.attempt = 0;
@@ -213,16 +219,16 @@ impl Oracle {
 
     // ---- the whole ----
 
-    pub fn count(&self, is: impl Fn(&Place) -> bool) -> u64 {
+    pub(crate) fn count(&self, is: impl Fn(&Place) -> bool) -> u64 {
         self.fates.values().filter(|fate| is(&fate.place)).count() as u64
     }
 
-    pub fn unsettled(&self) -> u64 {
+    pub(crate) fn unsettled(&self) -> u64 {
         self.count(|place| matches!(place, Place::First | Place::Waits(..) | Place::Held(..)))
     }
 
     /// Every message is where the figures say that it is: none is lost, none is there twice.
-    pub fn check(&self, stats: &Stats) {
+    pub(crate) fn check(&self, stats: &Stats) {
         assert_eq!(stats.ready + stats.in_flight + stats.delayed, self.unsettled(), "unsettled");
         assert_eq!(stats.in_flight, self.count(|place| matches!(place, Place::Held(..))), "in flight");
         assert_eq!(stats.unsent, self.count(|place| *place == Place::Unsent), "unsent");
@@ -233,7 +239,7 @@ impl Oracle {
     }
 
     /// Nothing was ready: so nothing may be overdue.
-    pub fn check_empty(&self, now: Duration) {
+    pub(crate) fn check_empty(&self, now: Duration) {
         for fate in self.fates.values() {
             match fate.place {
                 Place::First => panic!("{} is ready and not handed out", fate.id),
@@ -245,7 +251,7 @@ impl Oracle {
     }
 
     /// The end: each message has come to exactly one.
-    pub fn check_settled(&self, hits: &mut Hits) {
+    pub(crate) fn check_settled(&self, hits: &mut Hits) {
         for fate in self.fates.values() {
             match fate.place {
                 Place::Acked => hits.hit("ended by an ack"),
