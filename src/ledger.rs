@@ -172,7 +172,7 @@ pub(crate) struct Leftovers<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Leftovers<T> {
     /// Drops each on its own: of two that panic in one collection the second would abort the process.
     pub(crate) fn drop_each(self) {
-        self.entries.into_iter().for_each(|entry| drop_contained(entry));
+        self.entries.into_iter().for_each(drop_contained);
         self.overflow.into_iter().for_each(drop_contained);
         self.dead.into_values().for_each(drop_contained);
     }

@@ -111,7 +111,7 @@ impl<S: Side> Tenancy<S> {
 
     /// As [`ack_fast`](Self::ack_fast), whatever stands in the way but a lost lease.
     pub(crate) fn ack(self) -> Result<(), Self> {
-        self.ack_and_take().map(|load| drop_contained(load))
+        self.ack_and_take().map(drop_contained)
     }
 
     /// Done: frees the seat and hands the payload to the caller.
