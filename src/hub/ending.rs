@@ -17,7 +17,11 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Closed, and everything is settled: there will be nothing to receive any more.
     pub(crate) fn is_over(&self) -> bool {
-        if !self.ring.is_closed() || !self.ring.is_drained() {
+        if !self.ring.is_closed() {
+            return false;
+        }
+        self.ring.pass_gaps(); // a paused queue takes nothing, and gaps are nothing to wait for
+        if !self.ring.is_drained() {
             return false;
         }
         // The ring first, then the ledger: messages only move from the one to the other, and under the lock.

@@ -58,9 +58,7 @@ impl<P, B> Ring<P, B> {
                 Ahead::Moved => retry(),
                 Ahead::Empty => return None,
                 Ahead::Skipped(n) => {
-                    if self.head.compare_exchange(head, self.advance(head, n), SeqCst, Relaxed).is_ok() {
-                        self.passed.fetch_add(n, SeqCst);
-                    }
+                    self.pass(head, n);
                     retry();
                 }
                 Ahead::Soon if cfg!(loom) && max == 1 => return None, // two spinners starve a third thread in loom
@@ -79,6 +77,20 @@ impl<P, B> Ring<P, B> {
     fn is_ready(&self, pos: u64) -> bool {
         // Pairs with `put`.
         self.seat(pos).stamp.load(Acquire) & !BOXED == self.at(pos) | READY
+    }
+
+    fn pass(&self, head: u64, n: u64) {
+        if self.head.compare_exchange(head, self.advance(head, n), SeqCst, Relaxed).is_ok() {
+            self.passed.fetch_add(n, SeqCst);
+        }
+    }
+
+    /// Takes the head past what the tail has skipped, and takes nothing.
+    pub(crate) fn pass_gaps(&self) {
+        let head = self.head.load(SeqCst);
+        if let Ahead::Skipped(n) = self.look_ahead(head) {
+            self.pass(head, n);
+        }
     }
 
     /// The run is ours: members first, the head of the run last, so that who sees it in flight sees its members.
