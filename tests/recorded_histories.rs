@@ -117,7 +117,7 @@ fn record(capacity: usize, producers: u64, consumers: u64, each: u64, rng: &mut 
                 let (mut rng, consumer) = (Rng(seeds[(producers + c) as usize]), queue.consumer());
                 scope.spawn(move || {
                     start.wait();
-                    let (mut lives, mut held) = (Vec::new(), Vec::new());
+                    let (mut lives, mut held) = (Vec::new(), Vec::<(Span, redeliver::Delivery<u64>)>::new());
                     loop {
                         // What is held back makes the tail skip seats; it is let go before the next wait.
                         let (received, next) = tickets
@@ -128,11 +128,12 @@ fn record(capacity: usize, producers: u64, consumers: u64, each: u64, rng: &mut 
                             None if held.is_empty() => return lives,
                             None => {}
                         }
-                        if is_none || held.len() as u64 > rng.below(4) {
-                            for (received, delivery) in held.drain(..) {
-                                let n = *delivery;
-                                lives.push((n, received, tickets.span(|| delivery.ack().unwrap()).0));
-                            }
+                        // In any order: a seat that is freed behind one that is held cannot be reached at once.
+                        let keep = if is_none { 0 } else { rng.below(6) as usize };
+                        while held.len() > keep {
+                            let (received, delivery) = held.swap_remove(rng.below(held.len() as u64) as usize);
+                            let n = *delivery;
+                            lives.push((n, received, tickets.span(|| delivery.ack().unwrap()).0));
                         }
                     }
                 })

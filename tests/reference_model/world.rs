@@ -388,7 +388,7 @@ impl World {
     pub(crate) fn redrive(&mut self, which: usize) {
         let known: Vec<usize> = (0..self.model.msgs.len()).filter(|msg| self.model.msgs[*msg].id.is_some()).collect();
         // Mostly what is dead, sometimes what is not.
-        let from = if which % 4 == 0 || self.model.dead.is_empty() { &known } else { &self.model.dead };
+        let from = if which.is_multiple_of(4) || self.model.dead.is_empty() { &known } else { &self.model.dead };
         let Some(&msg) = from.get(which.checked_rem(from.len()).unwrap_or(0)) else { return };
         let is_dead = self.model.msgs[msg].state == State::Dead;
         assert_eq!(self.queue.dead_letters().redrive(self.model.id(msg)), is_dead, "redrive says whether it was there");
