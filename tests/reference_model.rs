@@ -136,7 +136,7 @@ fn abort_when_stuck() {
 fn whatever_is_done_to_a_queue_it_does_what_the_model_does() {
     let cases = match (is_nightly(), cfg!(debug_assertions)) {
         (true, _) => 1_000_000,
-        (false, true) => 150,
+        (false, true) => 300,
         (false, false) => 2_000,
     };
     let len = if is_nightly() { 200 } else { 100 };

@@ -72,7 +72,7 @@ const CLASSES: &[&str] = &[
 fn no_seed_loses_invents_hastens_or_settles_a_message_twice() {
     let seeds = match (is_nightly(), cfg!(debug_assertions)) {
         (true, _) => 100_000,
-        (false, true) => 60,
+        (false, true) => 200,
         (false, false) => 500,
     };
     let mut hits = Hits::default();

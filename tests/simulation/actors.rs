@@ -153,7 +153,7 @@ impl World {
         for at in 0..self.sites.len() {
             self.listen(at);
             let site = &self.sites[at];
-            site.oracle.check(&site.queue.stats());
+            site.oracle.check(&site.queue.stats(), &site.knobs);
         }
     }
 

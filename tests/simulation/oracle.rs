@@ -228,12 +228,15 @@ impl Oracle {
     }
 
     /// Every message is where the figures say that it is: none is lost, none is there twice.
-    pub(crate) fn check(&self, stats: &Stats) {
+    pub(crate) fn check(&self, stats: &Stats, knobs: &Knobs) {
         assert_eq!(stats.ready + stats.in_flight + stats.delayed, self.unsettled(), "unsettled");
         assert_eq!(stats.in_flight, self.count(|place| matches!(place, Place::Held(..))), "in flight");
         assert_eq!(stats.unsent, self.count(|place| *place == Place::Unsent), "unsent");
         assert_eq!(stats.dead, self.count(|place| *place == Place::Dead), "dead");
         assert_eq!(stats.parked, self.count(|place| *place == Place::Parked), "parked");
+        let dead_max = knobs.dead_capacity as u64;
+        assert!(stats.dead <= dead_max, "{} dead letters where {dead_max} have room", stats.dead);
+        assert!(stats.parked == 0 || stats.dead == dead_max, "parked though there is room");
         assert_eq!((stats.acked, stats.discarded), (self.acked, self.discarded), "acked and discarded");
         assert_eq!((stats.delivered, stats.leases_lost), (self.deliveries, self.leases_lost));
     }
