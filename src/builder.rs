@@ -87,6 +87,7 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
     }
 
     /// When, and how often, a submitted message is sent again that found no room.
+    /// A delay of nothing is one of a millisecond.
     pub fn resend(mut self, rules: impl RetryPolicy) -> Self {
         self.settings.resend = policy(rules);
         self

@@ -11,7 +11,7 @@ use std::str::FromStr;
 /// The identity of a message: the same over redelivery, restart and redrive, so it serves as an idempotency key.
 ///
 /// Its 16 bytes are a random number of the opened queue and a running number within it. Ids are ordered by the one,
-/// then the other: within one opening of a queue the order of ids is the order of sending.
+/// then the other, so that they can be keys of a map; that is not the order of sending.
 ///
 /// Its text is 16 hexadecimal digits, a dash and a decimal number, made of characters that are safe in a header, a file
 /// name and a URL. There is exactly one spelling of an id, so comparing texts is comparing ids.

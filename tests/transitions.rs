@@ -1,6 +1,6 @@
 //! Every move of a message that its owner can cause, seen from outside: by stats, events and what is received.
 
-use redeliver::{Decision, Event, Filter, Fixed, ManualClock, Queue, QueueBuilder, Stats, policy_fn};
+use redeliver::{Decision, Event, Filter, Fixed, Immediate, ManualClock, Queue, QueueBuilder, Stats, policy_fn};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -160,6 +160,20 @@ fn an_unsent_message_is_accepted_when_there_is_room_and_given_up_when_its_policy
     assert!(matches!(events.try_recv().unwrap(), Event::GivenUp { id: gone, .. } if gone == id));
     assert!(events.try_recv().is_err(), "told once");
     delivery.ack().unwrap();
+}
+
+#[test]
+fn a_resend_at_once_and_for_ever_takes_a_tick_each_time_and_holds_up_nobody() {
+    let clock = ManualClock::new();
+    let queue = builder(&clock).capacity(1).resend(Immediate.forever()).open().unwrap();
+    queue.producer().send("a").unwrap();
+    let receipt = queue.producer().submit("b").unwrap();
+    clock.advance(Duration::from_millis(5)); // returns
+    assert_eq!(queue.stats().retransmissions, 5);
+    queue.consumer().recv().unwrap().ack().unwrap();
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(queue.consumer().recv().unwrap().into_message().unwrap(), "b");
+    receipt.wait().unwrap();
 }
 
 #[test]

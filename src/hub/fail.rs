@@ -254,7 +254,8 @@ impl<T: Send + Sync + 'static> Core<T> {
         let due = self.side.due_ms(after);
         if ledger.entry(key).receipt.is_some() {
             ledger.go(key, Trigger::ResendLater);
-            ledger.set_timer(key, due);
+            // A tick at the least: a resend that is due at once, and refused at once, would never let go of the driver.
+            ledger.set_timer(key, due.max(self.side.now_ms().saturating_add(1)));
             return;
         }
         ledger.counts.retries += 1;

@@ -383,7 +383,8 @@ impl Model {
         let verdict = self.knobs.resend.decide(tries);
         self.record(msg, tries, FULL, verdict);
         match verdict {
-            Verdict::Retry(delay) => self.msgs[msg].state = State::Unsent(self.now + delay, self.next(), tries),
+            // A tick at the least, as the library says.
+            Verdict::Retry(delay) => self.msgs[msg].state = State::Unsent(self.now + delay.max(1), self.next(), tries),
             Verdict::Dead => {
                 hit("given up");
                 self.bury(msg, true);
