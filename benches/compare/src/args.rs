@@ -6,15 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub const CELLS: [&str; 7] = [
-    "one-thread",
-    "1p1c",
-    "2p2c",
-    "batch",
-    "latency",
-    "held",
-    "memory",
-];
+pub const CELLS: [&str; 7] = ["one-thread", "1p1c", "2p2c", "batch", "latency", "held", "memory"];
 
 pub const HELP: &str = "\
 Compares redeliver with channels that track nothing and with a naive queue that tracks, in interleaved rounds.
@@ -95,11 +87,7 @@ impl Args {
             args.latency_pass = Duration::from_millis(20);
         }
         args.rounds = rounds.unwrap_or(if quick { 5 } else { 21 });
-        args.tries = args.tries.max(if args.tries == 0 {
-            4 * args.rounds
-        } else {
-            args.rounds
-        });
+        args.tries = args.tries.max(if args.tries == 0 { 4 * args.rounds } else { args.rounds });
         Ok(Some(args))
     }
 }
@@ -109,35 +97,20 @@ fn list<V>(words: &str, read: impl Fn(&str) -> Result<V, String>) -> Result<Vec<
 }
 
 fn known(names: &[&str], word: &str) -> Result<String, String> {
-    names
-        .contains(&word)
-        .then(|| word.to_string())
-        .ok_or(format!("{word} is none of {}", names.join(",")))
+    names.contains(&word).then(|| word.to_string()).ok_or(format!("{word} is none of {}", names.join(",")))
 }
 
 fn kind(word: &str) -> Result<Kind, String> {
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind.name() == word)
-        .ok_or(format!("{word} is none of u64,64b,string"))
+    Kind::ALL.into_iter().find(|kind| kind.name() == word).ok_or(format!("{word} is none of u64,64b,string"))
 }
 
 fn capacity(word: &str) -> Result<usize, String> {
     let n = positive::<usize>(word)?;
     // One thread sends a whole batch before it receives, with a few messages waiting.
-    if n < 2 * BATCH {
-        Err(format!(
-            "{word} is too small a capacity: {} at least",
-            2 * BATCH
-        ))
-    } else {
-        Ok(n)
-    }
+    if n < 2 * BATCH { Err(format!("{word} is too small a capacity: {} at least", 2 * BATCH)) } else { Ok(n) }
 }
 
 fn positive<N: FromStr + PartialOrd + Default>(word: &str) -> Result<N, String> {
     let number = word.replace(['_', ','], "").parse::<N>().ok();
-    number
-        .filter(|n| *n > N::default())
-        .ok_or(format!("{word} is no positive number"))
+    number.filter(|n| *n > N::default()).ok_or(format!("{word} is no positive number"))
 }

@@ -41,21 +41,11 @@ pub const MEMORY_BYTES_MAX: f64 = 24.0;
 
 impl Bar {
     const fn issue(limit: f64) -> Option<Bar> {
-        Some(Bar {
-            limit,
-            judged: Judged::Quartile,
-            source: "issue",
-        })
+        Some(Bar { limit, judged: Judged::Quartile, source: "issue" })
     }
 
     /// Throughput over crossbeam's, at least.
-    pub fn of_throughput(
-        subject: &str,
-        peer: &str,
-        shape: Shape,
-        kind: Kind,
-        batch: bool,
-    ) -> Option<Bar> {
+    pub fn of_throughput(subject: &str, peer: &str, shape: Shape, kind: Kind, batch: bool) -> Option<Bar> {
         if subject != "ours" || peer != "crossbeam" {
             return None;
         }
@@ -71,19 +61,11 @@ impl Bar {
 
     /// Latency over crossbeam's, at most.
     pub fn of_latency(subject: &str, rate: u64, percentile: &str) -> Option<Bar> {
-        if subject == "ours" && rate == 1_000_000 && percentile == "p50" {
-            Bar::issue(1.5)
-        } else {
-            None
-        }
+        if subject == "ours" && rate == 1_000_000 && percentile == "p50" { Bar::issue(1.5) } else { None }
     }
 
     /// Throughput with some held over the same with none, at least: unchanged within 5 %.
     pub fn of_held(subject: &str) -> Option<Bar> {
-        (subject == "ours").then_some(Bar {
-            limit: 0.95,
-            judged: Judged::Median,
-            source: "speed page",
-        })
+        (subject == "ours").then_some(Bar { limit: 0.95, judged: Judged::Median, source: "speed page" })
     }
 }

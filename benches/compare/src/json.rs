@@ -25,10 +25,7 @@ pub fn write(path: &Path, report: &Report, probe: &Probe) -> io::Result<()> {
         ("machine", machine),
         ("command", text(&report.command)),
         ("near_ns", number(probe.near_ns())),
-        (
-            "distances_ns",
-            list(probe.readings().into_iter().map(number)),
-        ),
+        ("distances_ns", list(probe.readings().into_iter().map(number))),
         ("rows", list(report.rows.iter().map(row))),
         ("memory", list(report.memory.iter().map(memory_row))),
     ]);
@@ -39,14 +36,7 @@ fn row(row: &Row) -> String {
     let bar = row.bar.as_ref().map_or("null".into(), |bar| {
         object(&[
             ("limit", number(bar.limit)),
-            (
-                "judged",
-                text(if bar.judged == Judged::Median {
-                    "median"
-                } else {
-                    "quartile"
-                }),
-            ),
+            ("judged", text(if bar.judged == Judged::Median { "median" } else { "quartile" })),
             ("source", text(bar.source)),
             ("verdict", text(row.verdict(bar).name())),
         ])
@@ -61,22 +51,12 @@ fn row(row: &Row) -> String {
             ])
         })
     };
-    let pairs = row
-        .pairs
-        .iter()
-        .map(|(subject, peer, near)| list([number(*subject), number(*peer), near.to_string()]));
+    let pairs = row.pairs.iter().map(|(subject, peer, near)| list([number(*subject), number(*peer), near.to_string()]));
     object(&[
         ("cell", text(&row.cell)),
         ("subject", text(&row.subject)),
         ("peer", text(&row.peer)),
-        (
-            "better",
-            text(if row.sense == Sense::Higher {
-                "higher"
-            } else {
-                "lower"
-            }),
-        ),
+        ("better", text(if row.sense == Sense::Higher { "higher" } else { "lower" })),
         ("near_wanted", row.wanted.to_string()),
         ("near", figures(true)),
         ("far", figures(false)),
@@ -91,15 +71,8 @@ fn memory_row(row: &MemoryRow) -> String {
         ("contender", text(row.contender)),
         ("opened_bytes", number(row.footprint.opened)),
         ("filled_bytes", number(row.footprint.filled)),
-        (
-            "in_flight_bytes",
-            row.footprint.in_flight.map_or("null".into(), number),
-        ),
-        (
-            "verdict",
-            row.verdict()
-                .map_or("null".into(), |verdict| text(verdict.name())),
-        ),
+        ("in_flight_bytes", row.footprint.in_flight.map_or("null".into(), number)),
+        ("verdict", row.verdict().map_or("null".into(), |verdict| text(verdict.name()))),
     ])
 }
 
@@ -114,10 +87,7 @@ fn spread(spread: &Spread) -> String {
 }
 
 fn object(fields: &[(&str, String)]) -> String {
-    let fields: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("\"{name}\": {value}"))
-        .collect();
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", fields.join(", "))
 }
 
@@ -127,11 +97,7 @@ fn list(items: impl IntoIterator<Item = String>) -> String {
 
 /// JSON has no infinity: a distance that could not be measured is null.
 fn number(value: f64) -> String {
-    if value.is_finite() {
-        format!("{}", (value * 1e4).round() / 1e4)
-    } else {
-        "null".into()
-    }
+    if value.is_finite() { format!("{}", (value * 1e4).round() / 1e4) } else { "null".into() }
 }
 
 fn text(value: &str) -> String {

@@ -19,25 +19,14 @@ impl Machine {
         let cpuinfo = first("/proc/cpuinfo");
         let field = |name: &str| {
             let line = cpuinfo.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split(": ").nth(1))
-                .unwrap_or("?")
-                .to_string()
+            line.and_then(|line| line.split(": ").nth(1)).unwrap_or("?").to_string()
         };
-        let cpu = format!(
-            "{} (family {}, model {})",
-            field("model name"),
-            field("cpu family"),
-            field("model\t")
-        );
+        let cpu = format!("{} (family {}, model {})", field("model name"), field("cpu family"), field("model\t"));
         Machine {
             cpu,
             cpus: available_parallelism().map_or(1, |n| n.get()),
             kernel: first("/proc/sys/kernel/osrelease"),
-            load: first("/proc/loadavg")
-                .split(' ')
-                .next()
-                .unwrap_or("?")
-                .to_string(),
+            load: first("/proc/loadavg").split(' ').next().unwrap_or("?").to_string(),
             versions: versions(),
         }
     }
@@ -52,9 +41,5 @@ fn versions() -> String {
     };
     let named = |name: &str| Some(format!("{name} {}", version(name)?));
     let names = ["redeliver", "crossbeam-channel", "flume", "kanal"];
-    names
-        .into_iter()
-        .filter_map(named)
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.into_iter().filter_map(named).collect::<Vec<_>>().join(", ")
 }

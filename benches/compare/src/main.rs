@@ -42,23 +42,13 @@ fn main() -> ExitCode {
         Err(wrong) => return fail(&wrong),
     };
     let command = std::iter::once("redeliver-compare".to_string()).chain(std::env::args().skip(1));
-    let mut report = Report::begin(
-        command.collect::<Vec<_>>().join(" "),
-        args.pin,
-        args.near_ns,
-    );
+    let mut report = Report::begin(command.collect::<Vec<_>>().join(" "), args.pin, args.near_ns);
     let (pool, probe) = (Pool::new(args.pin), Probe::new(args.near_ns));
     if report.machine.cpus > 2 && !args.pin {
         println!("note: the probe watches the first two CPUs; --pin puts the threads there");
     }
 
-    let mut bench = Bench {
-        args: &args,
-        entries: &entries,
-        pool: &pool,
-        probe: &probe,
-        report: &mut report,
-    };
+    let mut bench = Bench { args: &args, entries: &entries, pool: &pool, probe: &probe, report: &mut report };
     for cell in &args.cells {
         match cell.as_str() {
             "batch" => throughput::batch_cells(&mut bench),
@@ -66,10 +56,8 @@ fn main() -> ExitCode {
             "held" => held::cells(&mut bench),
             "memory" => memory::cells(&mut bench),
             shape => {
-                let shape = Shape::ALL
-                    .into_iter()
-                    .find(|known| known.name() == shape)
-                    .expect("the arguments are checked");
+                let shape =
+                    Shape::ALL.into_iter().find(|known| known.name() == shape).expect("the arguments are checked");
                 throughput::cells(&mut bench, shape);
             }
         }
@@ -91,10 +79,7 @@ fn chosen(args: &Args) -> Result<Vec<Entry>, String> {
     let Some(names) = &args.peers else {
         return Ok(all);
     };
-    if let Some(stranger) = names
-        .iter()
-        .find(|name| all[1..].iter().all(|entry| entry.name != **name))
-    {
+    if let Some(stranger) = names.iter().find(|name| all[1..].iter().all(|entry| entry.name != **name)) {
         let known: Vec<&str> = all[1..].iter().map(|entry| entry.name).collect();
         return Err(format!("{stranger} is none of {}", known.join(",")));
     }

@@ -69,9 +69,7 @@ impl Payload for String {
     #[inline(always)]
     fn digest(&self) -> u64 {
         let (words, _) = self.as_bytes().as_chunks::<8>();
-        words
-            .iter()
-            .fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)))
+        words.iter().fold(0, |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)))
     }
     fn pill() -> Self {
         String::new()

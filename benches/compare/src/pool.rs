@@ -45,19 +45,13 @@ impl Pool {
             let cpu = cpus.get(snake(index, cpus.len())).copied().filter(|_| pin);
             thread::spawn(move || {
                 if let Some(cpu) = cpu {
-                    assert!(
-                        core_affinity::set_for_current(cpu),
-                        "CPU {} cannot be pinned to",
-                        cpu.id
-                    );
+                    assert!(core_affinity::set_for_current(cpu), "CPU {} cannot be pinned to", cpu.id);
                 }
                 inbox.iter().for_each(|job| job());
             });
             jobs
         };
-        Pool {
-            threads: (0..2 * SIDE_MAX).map(start).collect(),
-        }
+        Pool { threads: (0..2 * SIDE_MAX).map(start).collect() }
     }
 
     /// Runs each job on the thread of its role, all at once, and returns what they return, in the order given.
@@ -70,9 +64,7 @@ impl Pool {
             .map(|(role, job)| {
                 let (tell, outcome) = channel();
                 let job: Job<()> = Box::new(move || drop(tell.send(job())));
-                self.threads[role.index()]
-                    .send(job)
-                    .expect("its thread runs");
+                self.threads[role.index()].send(job).expect("its thread runs");
                 outcome
             })
             .collect();
@@ -89,9 +81,5 @@ impl Pool {
 
 /// 0, 1, 2 … while there are CPUs, then backwards: with two CPUs each gets one producer and one consumer.
 fn snake(index: usize, cpus: usize) -> usize {
-    if index < cpus {
-        index
-    } else {
-        (2 * cpus).saturating_sub(index + 1)
-    }
+    if index < cpus { index } else { (2 * cpus).saturating_sub(index + 1) }
 }

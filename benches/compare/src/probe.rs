@@ -56,11 +56,7 @@ impl Probe {
             });
             Pair { start, reading }
         });
-        Probe {
-            pair,
-            near_ns,
-            readings: RefCell::default(),
-        }
+        Probe { pair, near_ns, readings: RefCell::default() }
     }
 
     /// Nanoseconds for a line from one CPU to the other; infinite when it could not be measured.
@@ -110,10 +106,7 @@ fn ask(line: &AtomicU64) -> f64 {
     }
     line.store(OVER, Ordering::Release);
     chunks.sort_by(f64::total_cmp);
-    chunks
-        .get(chunks.len() / 2)
-        .copied()
-        .unwrap_or(f64::INFINITY)
+    chunks.get(chunks.len() / 2).copied().unwrap_or(f64::INFINITY)
 }
 
 /// There and back; `false` if nobody answered in time.

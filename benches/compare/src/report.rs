@@ -45,11 +45,7 @@ impl Row {
     /// What contender `peer` did against contender 0.
     pub fn pairs<V>(rounds: &[Vec<Pass<V>>], peer: usize, figure: impl Fn(&V) -> f64) -> Vec<Pair> {
         let pair = |round: &Vec<Pass<V>>| {
-            (
-                figure(&round[0].value),
-                figure(&round[peer].value),
-                round[0].near && round[peer].near,
-            )
+            (figure(&round[0].value), figure(&round[peer].value), round[0].near && round[peer].near)
         };
         rounds.iter().map(pair).collect()
     }
@@ -88,40 +84,18 @@ impl Row {
             Sense::Higher => figure >= bar.limit,
             Sense::Lower => figure <= bar.limit,
         };
-        if reached {
-            Verdict::Pass
-        } else {
-            Verdict::Short
-        }
+        if reached { Verdict::Pass } else { Verdict::Short }
     }
 
     /// The bar and what became of it, or how many near rounds are missing where nothing is judged.
     fn judgement(&self) -> String {
-        let sign = if self.sense == Sense::Higher {
-            "≥"
-        } else {
-            "≤"
-        };
+        let sign = if self.sense == Sense::Higher { "≥" } else { "≤" };
         match &self.bar {
             Some(bar) => {
-                let judged = if bar.judged == Judged::Median {
-                    "median "
-                } else {
-                    ""
-                };
-                format!(
-                    "{judged}{sign} {} ({}): {}",
-                    bar.limit,
-                    bar.source,
-                    self.verdict(bar).name()
-                )
+                let judged = if bar.judged == Judged::Median { "median " } else { "" };
+                format!("{judged}{sign} {} ({}): {}", bar.limit, bar.source, self.verdict(bar).name())
             }
-            None if self
-                .figures(true)
-                .is_none_or(|near| near.rounds < self.wanted) =>
-            {
-                "too few near rounds".into()
-            }
+            None if self.figures(true).is_none_or(|near| near.rounds < self.wanted) => "too few near rounds".into(),
             None => String::new(),
         }
     }
@@ -137,21 +111,13 @@ pub struct MemoryRow {
 
 impl MemoryRow {
     pub fn most(&self) -> f64 {
-        let Footprint {
-            opened,
-            filled,
-            in_flight,
-        } = self.footprint;
+        let Footprint { opened, filled, in_flight } = self.footprint;
         opened.max(filled).max(in_flight.unwrap_or(0.0))
     }
 
     pub fn verdict(&self) -> Option<Verdict> {
         let reached = self.most() <= MEMORY_BYTES_MAX;
-        self.judged.then_some(if reached {
-            Verdict::Pass
-        } else {
-            Verdict::Short
-        })
+        self.judged.then_some(if reached { Verdict::Pass } else { Verdict::Short })
     }
 }
 
@@ -166,26 +132,14 @@ pub struct Report {
 impl Report {
     pub fn begin(command: String, pinned: bool, near_ns: f64) -> Report {
         let machine = Machine::look();
-        println!(
-            "machine: {}, {} CPUs, kernel {}, load {}",
-            machine.cpu, machine.cpus, machine.kernel, machine.load
-        );
-        println!(
-            "versions: {}; threads {}",
-            machine.versions,
-            if pinned { "pinned" } else { "not pinned" }
-        );
+        println!("machine: {}, {} CPUs, kernel {}, load {}", machine.cpu, machine.cpus, machine.kernel, machine.load);
+        println!("versions: {}; threads {}", machine.versions, if pinned { "pinned" } else { "not pinned" });
         println!("command: {command}");
         println!(
             "near: a cache line one way in under {near_ns} ns. Ratio: throughput over the peer's (latency: time over the"
         );
         println!("peer's), per round; the quartile on the bad side decides. ns: medians.");
-        Report {
-            machine,
-            command,
-            rows: Vec::new(),
-            memory: Vec::new(),
-        }
+        Report { machine, command, rows: Vec::new(), memory: Vec::new() }
     }
 
     /// Prints the rows of a cell and keeps them.
@@ -204,18 +158,9 @@ impl Report {
             let near = row.figures(true);
             let rounds = format!("{}/{}", count(&near), count(&far));
             let names = format!("{:<24} {:<16}", row.subject, row.peer);
-            println!(
-                "  {names} {} {rounds:>8}  {}",
-                columns(&row, &near),
-                row.judgement()
-            );
+            println!("  {names} {} {rounds:>8}  {}", columns(&row, &near), row.judgement());
             if far.is_some() {
-                println!(
-                    "  {:<24} {:<16} {}",
-                    "  (far rounds)",
-                    "",
-                    columns(&row, &far)
-                );
+                println!("  {:<24} {:<16} {}", "  (far rounds)", "", columns(&row, &far));
             }
             self.rows.push(row);
         }
@@ -224,23 +169,13 @@ impl Report {
     /// Prints the memory of all contenders in a cell and keeps it.
     pub fn memory_table(&mut self, title: &str, rows: Vec<MemoryRow>) {
         println!("\n{title}: bytes per message beside the payload");
-        println!(
-            "  {:<12} {:>8} {:>8} {:>10}  bar",
-            "", "opened", "filled", "in flight"
-        );
+        println!("  {:<12} {:>8} {:>8} {:>10}  bar", "", "opened", "filled", "in flight");
         for row in rows {
-            let Footprint {
-                opened,
-                filled,
-                in_flight,
-            } = row.footprint;
+            let Footprint { opened, filled, in_flight } = row.footprint;
             let in_flight = in_flight.map_or("–".to_string(), |bytes| format!("{bytes:.1}"));
             let bar = |v: Verdict| format!("≤ {MEMORY_BYTES_MAX} (speed page): {}", v.name());
             let bar = row.verdict().map_or(String::new(), bar);
-            println!(
-                "  {:<12} {opened:>8.1} {filled:>8.1} {in_flight:>10}  {bar}",
-                row.contender
-            );
+            println!("  {:<12} {opened:>8.1} {filled:>8.1} {in_flight:>10}  {bar}", row.contender);
             self.memory.push(row);
         }
     }
@@ -265,24 +200,15 @@ impl Report {
         }
         let judged = self.rows.iter().filter_map(|row| {
             let bar = row.bar.as_ref()?;
-            Some((
-                row.verdict(bar),
-                format!("{} against {}", row.cell, row.peer),
-            ))
+            Some((row.verdict(bar), format!("{} against {}", row.cell, row.peer)))
         });
-        let memory = self
-            .memory
-            .iter()
-            .filter_map(|row| Some((row.verdict()?, row.cell.clone())));
+        let memory = self.memory.iter().filter_map(|row| Some((row.verdict()?, row.cell.clone())));
         let all: Vec<(Verdict, String)> = judged.chain(memory).collect();
         if all.is_empty() {
             println!("bars: none in these cells");
             return;
         }
-        let passed = all
-            .iter()
-            .filter(|(verdict, _)| *verdict == Verdict::Pass)
-            .count();
+        let passed = all.iter().filter(|(verdict, _)| *verdict == Verdict::Pass).count();
         println!("bars: {passed} of {} reached", all.len());
         for (verdict, what) in all.iter().filter(|(verdict, _)| *verdict != Verdict::Pass) {
             println!("  {}: {what}", verdict.name());
@@ -296,10 +222,7 @@ fn columns(row: &Row, figures: &Option<Figures>) -> String {
     };
     let span = format!("{:.2}..{:.2}", f.ratio.min, f.ratio.max);
     let (median, quartile) = (f.ratio.median, row.quartile(&f.ratio));
-    format!(
-        "{:>10.1} {:>10.1} {median:>7.2} {quartile:>8.2} {span:>14}",
-        f.subject.median, f.peer.median
-    )
+    format!("{:>10.1} {:>10.1} {median:>7.2} {quartile:>8.2} {span:>14}", f.subject.median, f.peer.median)
 }
 
 /// 65536 as 65,536.

@@ -26,13 +26,10 @@ pub fn interleave<V>(
     probe: Option<&Probe>,
     mut pass: impl FnMut(usize) -> V,
 ) -> Vec<Vec<Pass<V>>> {
-    let is_near =
-        |reading: Option<f64>| probe.is_none_or(|p| reading.is_some_and(|ns| p.is_near(ns)));
+    let is_near = |reading: Option<f64>| probe.is_none_or(|p| reading.is_some_and(|ns| p.is_near(ns)));
     let measure = || probe.map(Probe::measure);
     let mut rounds: Vec<Vec<Pass<V>>> = Vec::new();
-    while rounds.len() < plan.tries
-        && (1..contenders).any(|i| near_rounds(&rounds, i) < plan.wanted)
-    {
+    while rounds.len() < plan.tries && (1..contenders).any(|i| near_rounds(&rounds, i) < plan.wanted) {
         let mut order: Vec<usize> = (0..contenders).collect();
         if rounds.len() % 2 == 1 {
             order.reverse();
@@ -42,13 +39,7 @@ pub fn interleave<V>(
         for i in order {
             let value = pass(i);
             let after = measure();
-            round.push((
-                i,
-                Pass {
-                    value,
-                    near: is_near(before) && is_near(after),
-                },
-            ));
+            round.push((i, Pass { value, near: is_near(before) && is_near(after) }));
             before = after;
         }
         round.sort_by_key(|(i, _)| *i);
@@ -58,8 +49,5 @@ pub fn interleave<V>(
 }
 
 fn near_rounds<V>(rounds: &[Vec<Pass<V>>], contender: usize) -> usize {
-    rounds
-        .iter()
-        .filter(|round| round[0].near && round[contender].near)
-        .count()
+    rounds.iter().filter(|round| round[0].near && round[contender].near).count()
 }

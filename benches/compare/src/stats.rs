@@ -30,9 +30,5 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() - 1) as f64 * share;
     let (below, above) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
     // Apart, because infinity is a reading too, and infinity less infinity is none.
-    if below == above {
-        below
-    } else {
-        below + (above - below) * rank.fract()
-    }
+    if below == above { below } else { below + (above - below) * rank.fract() }
 }

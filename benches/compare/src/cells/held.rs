@@ -11,66 +11,26 @@ use crate::rounds::interleave;
 
 /// Capacity, what is held, and how it is called.
 const CASES: [(usize, Hold, &str); 4] = [
-    (
-        1_024,
-        Hold {
-            count: 1,
-            stride: 1,
-        },
-        "1 held",
-    ),
-    (
-        65_536,
-        Hold {
-            count: 1,
-            stride: 1,
-        },
-        "1 held",
-    ),
-    (
-        65_536,
-        Hold {
-            count: 1_000,
-            stride: 1,
-        },
-        "1,000 held in a row",
-    ),
-    (
-        65_536,
-        Hold {
-            count: 1_000,
-            stride: 65,
-        },
-        "1,000 held, every 65th",
-    ),
+    (1_024, Hold { count: 1, stride: 1 }, "1 held"),
+    (65_536, Hold { count: 1, stride: 1 }, "1 held"),
+    (65_536, Hold { count: 1_000, stride: 1 }, "1,000 held in a row"),
+    (65_536, Hold { count: 1_000, stride: 65 }, "1,000 held, every 65th"),
 ];
 
 pub fn cells(bench: &mut Bench) {
-    let tracking: Vec<Entry> = bench
-        .entries
-        .iter()
-        .filter(|entry| entry.tracks)
-        .copied()
-        .collect();
+    let tracking: Vec<Entry> = bench.entries.iter().filter(|entry| entry.tracks).copied().collect();
     for entry in tracking {
         for shape in &Shape::ALL[..2] {
             for kind in bench.args.payloads.clone() {
                 for (capacity, hold, what) in CASES {
                     let free = Work::new(*shape, capacity).calibrated(bench, &entry, kind);
-                    let held = Work {
-                        hold: Some(hold),
-                        ..free.clone()
-                    };
+                    let held = Work { hold: Some(hold), ..free.clone() };
                     let probe = (*shape != Shape::OneThread).then_some(bench.probe);
                     let rounds = interleave(2, &bench.plan(), probe, |i| {
                         (entry.throughput)(kind, bench.pool, if i == 0 { &held } else { &free })
                     });
                     let capacity = report::thousands(capacity);
-                    let title = format!(
-                        "held {} · {} · capacity {capacity} · {what}",
-                        shape.name(),
-                        kind.name()
-                    );
+                    let title = format!("held {} · {} · capacity {capacity} · {what}", shape.name(), kind.name());
                     let row = Row {
                         cell: title.clone(),
                         subject: format!("{} (held)", entry.name),

@@ -15,11 +15,7 @@ const CAPACITY: usize = 1_024;
 /// Of the messages go by unmeasured.
 const WARM: f64 = 0.1;
 /// Messages a second, and how that is called.
-const RATES: [(u64, &str); 3] = [
-    (200_000, "0.2 M/s"),
-    (1_000_000, "1 M/s"),
-    (5_000_000, "5 M/s"),
-];
+const RATES: [(u64, &str); 3] = [(200_000, "0.2 M/s"), (1_000_000, "1 M/s"), (5_000_000, "5 M/s")];
 
 /// How fast, and for how long.
 pub struct Pace {
@@ -39,16 +35,12 @@ pub struct Percentiles {
 pub fn cells(bench: &mut Bench) {
     let entries = bench.subject_and_crossbeam();
     for (rate, name) in RATES {
-        let pace = Pace {
-            period_ns: 1_000_000_000 / rate,
-            length: bench.args.latency_pass,
-        };
+        let pace = Pace { period_ns: 1_000_000_000 / rate, length: bench.args.latency_pass };
         for entry in &entries {
             (entry.latency)(bench.pool, &pace);
         }
-        let rounds = interleave(entries.len(), &bench.plan(), Some(bench.probe), |i| {
-            (entries[i].latency)(bench.pool, &pace)
-        });
+        let rounds =
+            interleave(entries.len(), &bench.plan(), Some(bench.probe), |i| (entries[i].latency)(bench.pool, &pace));
         let title = format!("latency 1p1c · u64 · {name}");
         let mut rows = Vec::new();
         for peer in 1..entries.len() {
@@ -66,10 +58,7 @@ pub fn cells(bench: &mut Bench) {
     }
 }
 
-fn percentile_rows(
-    rounds: &[Vec<Pass<Percentiles>>],
-    peer: usize,
-) -> [(&'static str, Vec<Pair>); 4] {
+fn percentile_rows(rounds: &[Vec<Pass<Percentiles>>], peer: usize) -> [(&'static str, Vec<Pair>); 4] {
     [
         ("p50", Row::pairs(rounds, peer, |p| p.p50)),
         ("p99", Row::pairs(rounds, peer, |p| p.p99)),
@@ -100,21 +89,11 @@ pub fn run<C: Contender>(pool: &Pool, pace: &Pace) -> Percentiles {
         }
         late
     });
-    let mut late = pool
-        .run(
-            C::NAME,
-            vec![(Role::Producer(0), produce), (Role::Consumer(0), consume)],
-        )
-        .remove(1);
+    let mut late = pool.run(C::NAME, vec![(Role::Producer(0), produce), (Role::Consumer(0), consume)]).remove(1);
     late.drain(..(count as f64 * WARM) as usize);
     late.sort_unstable();
     let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize] as f64;
-    Percentiles {
-        p50: at(0.5),
-        p99: at(0.99),
-        p999: at(0.999),
-        max: at(1.0),
-    }
+    Percentiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0) }
 }
 
 #[inline(always)]

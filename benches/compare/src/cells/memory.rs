@@ -74,11 +74,7 @@ unsafe impl GlobalAlloc for Counting {
 pub fn cells(bench: &mut Bench) {
     for kind in bench.args.payloads.clone() {
         for capacity in bench.args.capacities.clone() {
-            let title = format!(
-                "memory · {} · capacity {}",
-                kind.name(),
-                report::thousands(capacity)
-            );
+            let title = format!("memory · {} · capacity {}", kind.name(), report::thousands(capacity));
             let row = |entry: &Entry| MemoryRow {
                 cell: title.clone(),
                 contender: entry.name,
@@ -109,16 +105,9 @@ pub fn measure<C: Contender, T: Payload>(capacity: usize) -> Footprint {
         let mut held = Vec::with_capacity(capacity);
         (0..capacity).for_each(|_| held.extend(rx.hold()));
         // The handles are the consumers' own, on their stacks in a real program; so are the boxes they lie in here.
-        let handles: usize = held
-            .iter()
-            .map(|h| size_of_val(h) + size_of_val(&**h))
-            .sum();
+        let handles: usize = held.iter().map(|h| size_of_val(h) + size_of_val(&**h)).sum();
         per_message(payload) - handles as f64 / capacity as f64
     });
     BYTES.set(None);
-    Footprint {
-        opened,
-        filled,
-        in_flight,
-    }
+    Footprint { opened, filled, in_flight }
 }

@@ -24,20 +24,12 @@ pub struct Bench<'a> {
 
 impl Bench<'_> {
     pub fn plan(&self) -> Plan {
-        Plan {
-            wanted: self.args.rounds,
-            tries: self.args.tries,
-        }
+        Plan { wanted: self.args.rounds, tries: self.args.tries }
     }
 
     /// The one that is compared and the channel that the bars speak of; alone where that is not among the peers.
     pub fn subject_and_crossbeam(&self) -> Vec<Entry> {
-        let peers = self.entries[1..]
-            .iter()
-            .filter(|entry| entry.name == "crossbeam");
-        std::iter::once(&self.entries[0])
-            .chain(peers)
-            .copied()
-            .collect()
+        let peers = self.entries[1..].iter().filter(|entry| entry.name == "crossbeam");
+        std::iter::once(&self.entries[0]).chain(peers).copied().collect()
     }
 }

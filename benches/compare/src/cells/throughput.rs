@@ -28,14 +28,8 @@ pub enum Shape {
 impl Shape {
     pub const ALL: [Shape; 3] = [
         Shape::OneThread,
-        Shape::Crossing {
-            producers: 1,
-            consumers: 1,
-        },
-        Shape::Crossing {
-            producers: 2,
-            consumers: 2,
-        },
+        Shape::Crossing { producers: 1, consumers: 1 },
+        Shape::Crossing { producers: 2, consumers: 2 },
     ];
 
     pub fn name(self) -> &'static str {
@@ -75,18 +69,8 @@ pub struct Work {
 
 impl Work {
     pub fn new(shape: Shape, capacity: usize) -> Work {
-        let warm = (2 * capacity as u64)
-            .max(10_000)
-            .next_multiple_of(BATCH as u64);
-        Work {
-            shape,
-            capacity,
-            batch: 1,
-            hold: None,
-            warm,
-            messages: 0,
-            digest: 0,
-        }
+        let warm = (2 * capacity as u64).max(10_000).next_multiple_of(BATCH as u64);
+        Work { shape, capacity, batch: 1, hold: None, warm, messages: 0, digest: 0 }
     }
 
     /// Sets how many messages make the measured pass last about as long as the command line asks.
@@ -94,9 +78,7 @@ impl Work {
         let args = bench.args;
         let messages = args.messages.unwrap_or_else(|| {
             let trial = self.clone().sending(args.trial_messages, kind);
-            let ns = (0..3)
-                .map(|_| (entry.throughput)(kind, bench.pool, &trial))
-                .fold(f64::INFINITY, f64::min);
+            let ns = (0..3).map(|_| (entry.throughput)(kind, bench.pool, &trial)).fold(f64::INFINITY, f64::min);
             (args.pass.as_nanos() as f64 / ns) as u64
         });
         self.sending(messages, kind)
@@ -111,24 +93,13 @@ impl Work {
     }
 
     fn sent(&self) -> u64 {
-        self.warm
-            + self.messages
-            + if self.shape == Shape::OneThread {
-                DEPTH
-            } else {
-                0
-            }
+        self.warm + self.messages + if self.shape == Shape::OneThread { DEPTH } else { 0 }
     }
 }
 
 /// The cells of one shape, over payloads and capacities.
 pub fn cells(bench: &mut Bench, shape: Shape) {
-    let entries: Vec<Entry> = bench
-        .entries
-        .iter()
-        .filter(|entry| shape.takes(entry))
-        .copied()
-        .collect();
+    let entries: Vec<Entry> = bench.entries.iter().filter(|entry| shape.takes(entry)).copied().collect();
     each(bench, shape, &entries, 1, shape.name());
 }
 
@@ -136,13 +107,7 @@ pub fn cells(bench: &mut Bench, shape: Shape) {
 pub fn batch_cells(bench: &mut Bench) {
     let entries = bench.subject_and_crossbeam();
     for shape in Shape::ALL {
-        each(
-            bench,
-            shape,
-            &entries,
-            BATCH,
-            &format!("batch {}", shape.name()),
-        );
+        each(bench, shape, &entries, BATCH, &format!("batch {}", shape.name()));
     }
 }
 
@@ -154,31 +119,17 @@ fn each(bench: &mut Bench, shape: Shape, entries: &[Entry], batch: usize, cell: 
                 work.batch = if i == 0 { batch } else { 1 };
                 work.calibrated(bench, entry, kind)
             };
-            let works: Vec<Work> = entries
-                .iter()
-                .enumerate()
-                .map(|(i, entry)| work(i, entry))
-                .collect();
+            let works: Vec<Work> = entries.iter().enumerate().map(|(i, entry)| work(i, entry)).collect();
             let probe = (shape != Shape::OneThread).then_some(bench.probe);
             let rounds = interleave(entries.len(), &bench.plan(), probe, |i| {
                 (entries[i].throughput)(kind, bench.pool, &works[i])
             });
-            let title = format!(
-                "{cell} · {} · capacity {}",
-                kind.name(),
-                report::thousands(capacity)
-            );
+            let title = format!("{cell} · {} · capacity {}", kind.name(), report::thousands(capacity));
             let rows = (1..entries.len()).map(|peer| Row {
                 cell: title.clone(),
                 subject: entries[0].name.into(),
                 peer: entries[peer].name.into(),
-                bar: Bar::of_throughput(
-                    entries[0].name,
-                    entries[peer].name,
-                    shape,
-                    kind,
-                    batch > 1,
-                ),
+                bar: Bar::of_throughput(entries[0].name, entries[peer].name, shape, kind, batch > 1),
                 sense: Sense::Higher,
                 wanted: bench.args.rounds,
                 pairs: Row::pairs(&rounds, peer, |ns| *ns),
@@ -198,26 +149,14 @@ pub fn run<C: Contender, T: Payload>(pool: &Pool, work: &Work) -> f64 {
             let job: Job<(f64, u64)> = Box::new(move || one_thread(&tx, &rx, &work));
             pool.run(C::NAME, vec![(Role::Producer(0), job)]).remove(0)
         }
-        Shape::Crossing {
-            producers,
-            consumers,
-        } => crossing::<C, T>(pool, &tx, rx, producers, consumers, work),
+        Shape::Crossing { producers, consumers } => crossing::<C, T>(pool, &tx, rx, producers, consumers, work),
     };
     drop(held);
-    assert_eq!(
-        digest,
-        work.digest,
-        "{}: what was read is not what was sent",
-        C::NAME
-    );
+    assert_eq!(digest, work.digest, "{}: what was read is not what was sent", C::NAME);
     ns / work.messages as f64
 }
 
-fn hold<T: Payload>(
-    tx: &impl Sends<T>,
-    rx: &impl Receives<T>,
-    hold: Option<Hold>,
-) -> Vec<Box<dyn Any + Send>> {
+fn hold<T: Payload>(tx: &impl Sends<T>, rx: &impl Receives<T>, hold: Option<Hold>) -> Vec<Box<dyn Any + Send>> {
     let Some(Hold { count, stride }) = hold else {
         return Vec::new();
     };
@@ -246,9 +185,7 @@ fn one_thread<T: Payload>(tx: &impl Sends<T>, rx: &impl Receives<T>, work: &Work
                 tx.send_batch((first..first + batch).map(T::make));
                 let mut taken = 0;
                 while taken < work.batch {
-                    taken += rx.take_batch(work.batch - taken, |m| {
-                        digest = digest.wrapping_add(m.digest())
-                    });
+                    taken += rx.take_batch(work.batch - taken, |m| digest = digest.wrapping_add(m.digest()));
                 }
             }
         }
@@ -285,12 +222,7 @@ fn crossing<C: Contender, T: Payload>(
     let mut jobs: Vec<(Role, Job<End>)> = Vec::new();
 
     for p in 0..producers as u64 {
-        let (tx, start, finished, count) = (
-            tx.clone(),
-            start.clone(),
-            finished.clone(),
-            producers as u64,
-        );
+        let (tx, start, finished, count) = (tx.clone(), start.clone(), finished.clone(), producers as u64);
         let job = move || {
             let mut begin = Instant::now();
             for (from, to) in passes {
@@ -308,9 +240,7 @@ fn crossing<C: Contender, T: Payload>(
         jobs.push((Role::Producer(p as usize), Box::new(job)));
     }
 
-    let more: Vec<C::Rx<T>> = (1..consumers)
-        .map(|_| rx.share().expect("its consumers can be shared"))
-        .collect();
+    let more: Vec<C::Rx<T>> = (1..consumers).map(|_| rx.share().expect("its consumers can be shared")).collect();
     for (c, rx) in std::iter::once(rx).chain(more).enumerate() {
         let (tx, start) = (tx.clone(), start.clone());
         let job = move || {
@@ -338,9 +268,7 @@ fn crossing<C: Contender, T: Payload>(
             }
         }
     }
-    let elapsed = last
-        .expect("a consumer")
-        .duration_since(first.expect("a producer"));
+    let elapsed = last.expect("a consumer").duration_since(first.expect("a producer"));
     (elapsed.as_nanos() as f64, digest)
 }
 

@@ -62,10 +62,7 @@ impl Contender for Ledger {
             }),
             filled: Condvar::new(),
             freed: Condvar::new(),
-            in_flight: Mutex::new(InFlight {
-                leases: HashMap::new(),
-                next_sweep: Instant::now() + SWEEP,
-            }),
+            in_flight: Mutex::new(InFlight { leases: HashMap::new(), next_sweep: Instant::now() + SWEEP }),
         });
         (Handle(shared.clone()), Handle(shared))
     }
@@ -117,11 +114,7 @@ impl<T> Shared<T> {
             return Vec::new();
         }
         in_flight.next_sweep = now + SWEEP;
-        in_flight
-            .leases
-            .extract_if(|_, (until, _)| *until <= now)
-            .map(|(id, (_, message))| (id, message))
-            .collect()
+        in_flight.leases.extract_if(|_, (until, _)| *until <= now).map(|(id, (_, message))| (id, message)).collect()
     }
 
     /// Whether the lease still held.
@@ -188,10 +181,7 @@ impl<T: Payload> Receives<T> for Handle<T> {
     }
 
     fn hold(&self) -> Option<Box<dyn Any + Send>> {
-        Some(Box::new(Held {
-            id: self.recv().0,
-            queue: self.0.clone(),
-        }))
+        Some(Box::new(Held { id: self.recv().0, queue: self.0.clone() }))
     }
 }
 
