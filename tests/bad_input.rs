@@ -7,7 +7,7 @@ mod support;
 use redeliver::{
     Clock, Decision, DrainError, Event, Exponential, Failure, Filter, Fixed, Immediate, Jitter, Linear, ManualClock,
     Never, OpenError, PolicyError, PolicyErrorKind, Promise, Queue, QueueBuilder, ReceiptError, RecvTimeoutError,
-    RetryPolicy, RetryPolicyExt, Schedule, SendErrorKind, StaleLease, TryRecvError, policy_fn,
+    RetryPolicy, Schedule, SendErrorKind, StaleLease, TryRecvError, policy_fn,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -100,7 +100,9 @@ fn a_huge_message_is_a_message() {
 #[test]
 fn messages_without_a_size_of_their_own_are_counted_all_the_same() {
     let queue = Queue::builder("q").capacity(3).clock(ManualClock::new()).open().unwrap();
-    (0..3).for_each(|_| drop(queue.producer().try_send(()).unwrap()));
+    for _ in 0..3 {
+        queue.producer().try_send(()).unwrap();
+    }
     assert_eq!(queue.producer().try_send(()).unwrap_err().kind, SendErrorKind::Full);
     assert_eq!(queue.consumer().recv_batch(9).unwrap().len(), 3);
 }
@@ -513,7 +515,9 @@ fn a_drop_that_panics_is_contained_wherever_a_message_is_dropped() {
     extended.ack().unwrap();
     producer.message(drops.message(4)).key("k").send().unwrap();
     consumer.recv().unwrap().ack().unwrap();
-    (5..8).for_each(|number| drop(send(number)));
+    for number in 5..8 {
+        send(number);
+    }
     consumer.recv_batch(3).unwrap().ack_all().unwrap();
     assert_eq!((queue.stats().acked, drops.count()), (7, 7));
     // When the policy discards it, and when a late handle is the last to let go.

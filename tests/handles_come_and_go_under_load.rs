@@ -5,7 +5,7 @@
 
 mod support;
 
-use redeliver::{Consumer, Delivery, Exponential, Filter, Jitter, Producer, Queue, SettleErrorKind};
+use redeliver::{Consumer, Delivery, Exponential, Filter, Jitter, Queue, SettleErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::SeqCst};
@@ -123,7 +123,7 @@ fn send_all(queue: Queue<Packet>, numbers: std::ops::Range<u64>, truth: &Arc<Tru
         truth.progress.fetch_add(1, SeqCst);
         match rng.below(100) {
             0..5 => producer = producer.clone(), // and the old one goes
-            5..8 => queue = queue.as_ref().map(Queue::clone),
+            5..8 => queue = queue.clone(),
             8 => producer = queue.as_ref().map_or_else(|| producer.clone(), Queue::producer),
             9 => queue = None,
             _ => {}

@@ -268,7 +268,13 @@ fn each_producers_first_deliveries_come_in_the_order_of_its_sends() {
     let queue = Queue::builder("order").capacity(16).open().unwrap();
     let senders: Vec<_> = (0..PRODUCERS)
         .map(|p| (p, queue.producer()))
-        .map(|(p, producer)| thread::spawn(move || (0..20_000u64).for_each(|n| drop(producer.send((p, n)).unwrap()))))
+        .map(|(p, producer)| {
+            thread::spawn(move || {
+                for n in 0..20_000u64 {
+                    producer.send((p, n)).unwrap();
+                }
+            })
+        })
         .collect();
     let consumer = queue.consumer();
     drop(queue);
@@ -350,13 +356,15 @@ fn what_is_rejected_is_dead_once() {
             thread::spawn(move || {
                 while let Ok(delivery) = consumer.recv() {
                     let n = number(&delivery);
-                    if n % 3 == 0 { delivery.reject("planned").unwrap() } else { delivery.ack().unwrap() }
+                    if n.is_multiple_of(3) { delivery.reject("planned").unwrap() } else { delivery.ack().unwrap() }
                 }
             })
         })
         .collect();
     let producer = queue.producer();
-    (0..3000).for_each(|n| drop(producer.send(message(n)).unwrap()));
+    for n in 0..3000 {
+        producer.send(message(n)).unwrap();
+    }
     queue.close();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let mut dead: Vec<_> =
