@@ -11,6 +11,10 @@ test *args:
 ci *stages:
     .ci/run {{stages}}
 
+# Whole-queue scenarios under random schedules
+shuttle *args:
+    scripts/shuttle.sh {{args}}
+
 # The loom models
 loom *args:
     scripts/loom.sh {{args}}

@@ -20,20 +20,20 @@ pub(crate) trait Timed: Send + Sync {
     fn after_advance(&self);
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use self::thread::{enlist, nudge, nudge_if_running};
 
 /// The models have no background thread: they tick by hand.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod by_hand {
     pub(crate) fn enlist(_: std::sync::Weak<dyn super::Timed>) {}
     pub(crate) fn nudge() {}
     pub(crate) fn nudge_if_running() {}
 }
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) use self::by_hand::{enlist, nudge, nudge_if_running};
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod thread {
     use super::Timed;
     use crate::sync::Mutex;

@@ -70,6 +70,7 @@
 //!
 //! A panic in your code (a policy, a message's `Drop`, an error's `Display`) is contained: it ends that call and nothing
 //! else. The library itself panics only in [`Queue::in_memory`], if there is no memory for the default settings.
+#![cfg_attr(shuttle, allow(dead_code, reason = "the scenarios have no background thread"))]
 
 mod batch;
 mod builder;
@@ -84,9 +85,10 @@ mod error;
 mod events;
 mod history;
 mod hub;
+mod latch;
 mod ledger;
 mod lifecycle;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod lock_free;
 mod message;
 mod metrics;

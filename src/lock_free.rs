@@ -1,4 +1,4 @@
-//! A first delivery takes no lock: counted where every lock of the crate is taken, in `sync.rs`.
+//! A first delivery takes no lock: counted where every lock of the crate is taken, in `sync/real.rs`.
 
 use crate::sync::counters::LOCKS;
 use crate::{Clock, Consumer, ManualClock, Producer, Queue, SystemClock};

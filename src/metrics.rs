@@ -98,7 +98,7 @@ impl std::fmt::Debug for Latency {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

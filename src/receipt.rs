@@ -1,11 +1,11 @@
 //! The answer to a `submit` that was not accepted at once.
 
 use crate::error::ReceiptError;
+use crate::latch::Latch;
 use crate::message::MessageId;
-use crate::sync::Latch;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) type Outcome = Result<MessageId, ReceiptError>;
 
@@ -67,11 +67,10 @@ impl Receipt {
 
     /// Waits for the end, but not longer than `limit`; `None` if it has not come by then.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "a receipt waits in real time")]
     pub fn wait_timeout(&self, limit: Duration) -> Option<Result<MessageId, ReceiptError>> {
         match &self.pending {
             None => Some(Ok(self.id)),
-            Some(pending) => pending.wait(Instant::now().checked_add(limit)),
+            Some(pending) => pending.wait(Some(limit)),
         }
     }
 }

@@ -47,7 +47,7 @@ struct List {
 }
 
 impl Waiters {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let list = List { last_ticket: 0, sleepers: VecDeque::new() };
         Waiters { word: AtomicU32::new(0), need: AtomicU32::new(0), list: Mutex::new(list) }
     }
@@ -146,26 +146,26 @@ pub(crate) struct Header {
     pub(crate) room: Waiters,
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 static POOL: Mutex<Vec<&'static Header>> = Mutex::new(Vec::new());
 
 impl Header {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn take_one() -> &'static Header {
         POOL.lock().pop().unwrap_or_else(Header::leaked)
     }
 
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn give_back(header: &'static Header) {
         POOL.lock().push(header);
     }
 
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     pub(crate) fn take_one() -> &'static Header {
         Header::leaked()
     }
 
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     pub(crate) fn give_back(_: &'static Header) {}
 
     fn leaked() -> &'static Header {

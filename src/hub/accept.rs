@@ -4,7 +4,7 @@ use super::resend::unboxed;
 use super::*;
 use crate::error::{SendError, SendErrorKind};
 use crate::ring::Refused;
-use crate::sync::{current, park, park_timeout, yield_now};
+use crate::sync::{IS_MODEL, current, park, park_timeout, yield_now};
 use crate::wait::Sleeper;
 
 type Boxed<T> = Arc<Envelope<T>>;
@@ -180,7 +180,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     fn lie_down(&self, round: u32) -> u64 {
         let need = if round == SPINS { (self.ring.seats_len() as u32 / 4).clamp(1, 256) } else { 1 };
-        self.header().room.join(Sleeper::Thread(current()), if cfg!(loom) { 1 } else { need })
+        self.header().room.join(Sleeper::Thread(current()), if IS_MODEL { 1 } else { need })
     }
 
     /// The first sleep hopes for a quarter of the ring, so that fast consumers do not pay a wake-up for every message, and
@@ -235,5 +235,5 @@ impl<T: Send + Sync + 'static> Core<T> {
 }
 
 /// How often a sender looks for a quarter of the ring before it goes to sleep.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 8 };
+const SPINS: u32 = if IS_MODEL { 0 } else { 8 };
 const NAP: Duration = Duration::from_millis(1);

@@ -6,7 +6,7 @@ use crate::delivery::Delivery;
 use crate::history::Attempt;
 use crate::lifecycle::Trigger;
 use crate::ring::Run;
-use crate::sync::{current, park, park_timeout, pauses, retry, yield_now};
+use crate::sync::{IS_MODEL, current, park, park_timeout, pauses, retry, yield_now};
 use crate::wait::Sleeper;
 
 /// A delivery from the cold side: everything it needs is its own.
@@ -278,7 +278,7 @@ struct Poll<'a> {
 const PACE_MIN: u32 = 8;
 const PACE_MAX: u32 = 1024;
 /// Looks until a receiver goes to sleep; the last ones give the processor away in between.
-const LOOKS: u32 = if cfg!(loom) { 0 } else { 40 };
+const LOOKS: u32 = if IS_MODEL { 0 } else { 40 };
 const LOOKS_BUSY: u32 = 32;
 
 impl<'a> Poll<'a> {

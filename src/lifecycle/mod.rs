@@ -13,7 +13,7 @@
 //!    └────────► Deciding     Settled ◄─────── discard ───────────────┘
 //! ```
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
 /// Where a message is.

@@ -51,7 +51,7 @@ enum Found {
 
 /// How often a claim looks again at a seat in flight before it skips it: most are settled at once, and a skip costs the
 /// seat for a whole lap. It looks seldom, since each look takes the line from the consumer that is at work on it.
-const GRACE_LOOKS: u32 = if cfg!(loom) { 0 } else { 8 };
+const GRACE_LOOKS: u32 = if IS_MODEL { 0 } else { 8 };
 
 #[cold]
 #[inline(never)]
@@ -269,7 +269,7 @@ impl<P, B> Ring<P, B> {
     pub(crate) fn wait_for_a_quarter(&self) {
         let tail = self.tail.load(Relaxed);
         let ahead = self.advance(tail & !FLAGS, self.seats_len / 4);
-        for _ in 0..if cfg!(loom) { 0 } else { 8 } {
+        for _ in 0..if IS_MODEL { 0 } else { 8 } {
             if self.seat(ahead).stamp.load(Relaxed) == self.at(ahead) | FREE {
                 return;
             }

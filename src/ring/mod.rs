@@ -289,7 +289,7 @@ impl<P, B> Ring<P, B> {
 
 /// A slice of values for which all zero bytes are the initial state, straight from zeroed pages: a ring of a million seats
 /// costs nothing until it is used.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 fn zeroed<Z: Zeroed>(len: usize) -> Option<Box<[Z]>> {
     use std::alloc::{Layout, alloc_zeroed};
     let layout = Layout::array::<Z>(len).ok()?;
@@ -302,7 +302,7 @@ fn zeroed<Z: Zeroed>(len: usize) -> Option<Box<[Z]>> {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 fn zeroed<Z: Zeroed>(len: usize) -> Option<Box<[Z]>> {
     Some((0..len).map(|_| Z::zero()).collect())
 }
@@ -310,13 +310,13 @@ fn zeroed<Z: Zeroed>(len: usize) -> Option<Box<[Z]>> {
 /// # Safety
 /// All zero bytes are a valid value of this type, and its first state.
 unsafe trait Zeroed {
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     fn zero() -> Self;
 }
 
 // SAFETY: an atomic integer may be zero.
 unsafe impl Zeroed for AtomicU64 {
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     fn zero() -> Self {
         AtomicU64::new(0)
     }
@@ -324,7 +324,7 @@ unsafe impl Zeroed for AtomicU64 {
 
 // SAFETY: a zero stamp is FREE for lap 0, and the cell may hold anything.
 unsafe impl<P, B> Zeroed for Seat<P, B> {
-    #[cfg(loom)]
+    #[cfg(any(loom, shuttle))]
     fn zero() -> Self {
         Seat { stamp: AtomicU64::new(FREE), cell: UnsafeCell::new(MaybeUninit::uninit()) }
     }

@@ -61,7 +61,7 @@ impl<P, B> Ring<P, B> {
                     self.pass(head, n);
                     retry();
                 }
-                Ahead::Soon if cfg!(loom) && max == 1 => return None, // two spinners starve a third thread in loom
+                Ahead::Soon if IS_MODEL && max == 1 => return None, // two spinners starve a third thread in loom
                 Ahead::Soon => {
                     pauses(16); // gives its sender the line, and the core if it lost it
                     losses += 1;
