@@ -46,7 +46,8 @@ fn top_of(bucket: usize) -> u64 {
     ((fine + 1) << octave) - 1
 }
 
-/// How long messages waited from send to hand-over, sampled at every 64th message.
+/// How long messages waited from send to hand-over, sampled at every 64th message (every 256th
+/// of those that are sent in batches).
 ///
 /// ```
 /// use redeliver::Queue;

@@ -220,8 +220,13 @@ impl<T: Send + Sync + 'static> Core<T> {
         while messages.len() > 0 {
             if let Some((first, n)) = self.ring.claim_many(messages.len() as u64) {
                 for range in self.ring.ranges(first, n) {
-                    let samples = (range.start.next_multiple_of(SAMPLED)..range.end).step_by(SAMPLED as usize);
-                    samples.for_each(|pos| self.stamp_sent(pos));
+                    for pos in sampled(range.clone()) {
+                        if pos.is_multiple_of(SAMPLED_OF_BATCHES) {
+                            self.stamp_sent(pos)
+                        } else {
+                            self.stamp_nothing(pos)
+                        }
+                    }
                     sent.extend(range.map(|pos| self.side.id_at(pos)));
                 }
                 self.ring.put_many(first, n, messages);

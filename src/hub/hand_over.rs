@@ -256,7 +256,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     fn after_run(&self, run: &Run<Hub<T>>) {
         // Of a run one sample is taken: its messages were handed over together.
-        if let Some(pos) = run.positions().find(|&pos| is_sampled(pos)) {
+        if let Some(pos) = run.ranges().flat_map(sampled).next() {
             self.sample_latency(pos);
         }
         if self.attention() & QUIET != 0 {

@@ -22,6 +22,11 @@ impl<S: Side> Run<S> {
         self.len as usize
     }
 
+    /// Its positions, as at most two ranges.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = std::ops::Range<u64>> + '_ {
+        self.door.ring.ranges(self.first, self.len)
+    }
+
     /// Its positions, in order.
     pub(crate) fn positions(&self) -> impl Iterator<Item = u64> + Clone {
         let ring = &self.door.ring;
