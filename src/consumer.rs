@@ -3,10 +3,12 @@
 use crate::batch::Batch;
 use crate::delivery::Delivery;
 use crate::error::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::futures::Receiving;
 use crate::hub::{Core, Hub, NoMail};
 use crate::queue::Receivers;
 use crate::ring::Door;
 use crate::sync::AtomicU32;
+use futures_core::Stream;
 use std::fmt;
 use std::time::Duration;
 
@@ -111,6 +113,87 @@ impl<T: Send + Sync + 'static> Consumer<T> {
         self.hub.hand_over(self.hub.side.deadline(limit), &self.pace).map_err(timeout)
     }
 
+    /// As [`recv`](Self::recv), for a task: waits without holding up its thread, on any runtime.
+    ///
+    /// Cancel-safe: dropped before it is ready, it has taken no message, and if it was called for one, another consumer is
+    /// called in its place. Threads and tasks may receive from one queue.
+    ///
+    /// ```
+    /// use futures_lite::future::{block_on, poll_once};
+    /// use redeliver::{Queue, RecvError};
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// let consumer = queue.consumer();
+    /// assert!(block_on(poll_once(consumer.recv_async())).is_none()); // nothing yet; dropped, it loses nothing
+    /// queue.producer().send("hello")?;
+    /// let delivery = block_on(consumer.recv_async())?;
+    /// delivery.ack()?;
+    /// queue.close();
+    /// assert_eq!(block_on(consumer.recv_async()).unwrap_err(), RecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Closed`](RecvError::Closed), as for [`recv`](Self::recv).
+    pub fn recv_async(&self) -> impl Future<Output = Result<Delivery<T>, RecvError>> + Send + Unpin + '_ {
+        Receiving::new(&self.hub, take_one)
+    }
+
+    /// As [`recv_batch`](Self::recv_batch), for a task. Cancel-safe, as [`recv_async`](Self::recv_async) is.
+    ///
+    /// ```
+    /// use futures_lite::future::block_on;
+    /// use redeliver::{Queue, RecvError};
+    ///
+    /// let queue = Queue::in_memory("numbers");
+    /// queue.producer().send_batch(1..=5)?;
+    /// queue.close();
+    /// let consumer = queue.consumer();
+    /// let batch = block_on(consumer.recv_batch_async(100))?;
+    /// assert_eq!(batch.len(), 5);
+    /// batch.ack_all().unwrap();
+    /// assert_eq!(block_on(consumer.recv_batch_async(100)).unwrap_err(), RecvError::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Closed`](RecvError::Closed), as for [`recv`](Self::recv).
+    pub fn recv_batch_async(
+        &self,
+        max: usize,
+    ) -> impl Future<Output = Result<Batch<T>, RecvError>> + Send + Unpin + '_ {
+        Receiving::new(&self.hub, move |_: &Core<T>| self.take_batch(max))
+    }
+
+    /// The messages as a stream, which ends when the queue is closed and everything is settled. Dropped, it has taken only
+    /// what it yielded.
+    ///
+    /// ```
+    /// use futures_lite::{StreamExt, future::block_on};
+    /// use redeliver::{Immediate, Queue};
+    ///
+    /// let queue = Queue::builder("mail").retry(Immediate).open()?;
+    /// queue.producer().send("hello")?;
+    /// queue.close();
+    /// let consumer = queue.consumer();
+    /// let attempts = block_on(async {
+    ///     let (mut attempts, mut messages) = (0, consumer.stream());
+    ///     while let Some(delivery) = messages.next().await {
+    ///         attempts += 1;
+    ///         match delivery.attempt() {
+    ///             1 => delivery.nack("the server is busy")?, // yielded again
+    ///             _ => delivery.ack()?,
+    ///         }
+    ///     }
+    ///     Ok::<_, redeliver::SettleError<_>>(attempts)
+    /// })?;
+    /// assert_eq!(attempts, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stream(&self) -> impl Stream<Item = Delivery<T>> + Send + Unpin + '_ {
+        Receiving::new(&self.hub, take_one)
+    }
+
     /// Receives up to `max` messages: waits for one, and takes what else is ready. A `max` of 0 is taken as 1.
     ///
     /// ```
@@ -207,6 +290,10 @@ impl<T: Send + Sync + 'static> Consumer<T> {
     fn nothing(&self) -> TryRecvError {
         if self.hub.is_over() { TryRecvError::Closed } else { TryRecvError::Empty }
     }
+}
+
+fn take_one<T: Send + Sync + 'static>(hub: &Core<T>) -> Option<Delivery<T>> {
+    hub.hand_over_fast(|| hub.try_hand_over().ok_or(())).ok()
 }
 
 fn timeout(none: NoMail) -> RecvTimeoutError {

@@ -1,7 +1,8 @@
 //! A value that is set once and waited for.
 
 use crate::sync::{Mutex, current, park, park_timeout};
-use crate::wait::{Sleeper, Waiters};
+use crate::wait::{Place, Sleeper, Waiters};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 pub(crate) struct Latch<V> {
@@ -22,6 +23,26 @@ impl<V: Copy> Latch<V> {
 
     pub(crate) fn get(&self) -> Option<V> {
         *self.value.lock()
+    }
+
+    /// The value, or else this waker is woken when there is one. The place is [given up](Self::leave) in the end.
+    pub(crate) fn poll(&self, place: &mut Place, waker: &Waker) -> Poll<V> {
+        place.was_called(&self.waiters, waker);
+        if !place.is_taken() {
+            place.take(&self.waiters, waker);
+        }
+        // After the place was taken: what is set from now on wakes this task.
+        match self.get() {
+            Some(value) => {
+                self.leave(place);
+                Poll::Ready(value)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    pub(crate) fn leave(&self, place: &mut Place) {
+        place.give_up(&self.waiters);
     }
 
     /// Waits until it is set, or for `limit` of real time.

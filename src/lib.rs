@@ -62,6 +62,9 @@
 //!
 //! # Threads
 //!
+//! What waits for a thread can be awaited as well: [`recv_async`](Consumer::recv_async), [`stream`](Consumer::stream),
+//! [`send_async`](Producer::send_async), a [`Receipt`]. Any runtime will do, and threads and tasks may share a queue.
+//!
 //! Every handle, delivery, receipt and error is `Send + Sync` and may be dropped on any thread, in any order. All queues
 //! together use at most one background thread, started when a queue first has something to wait for, and none with a
 //! [`ManualClock`]. Who waits sleeps, and uses no processor time.
@@ -83,6 +86,7 @@ mod driver;
 mod envelope;
 mod error;
 mod events;
+mod futures;
 mod history;
 mod hub;
 mod latch;

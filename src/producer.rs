@@ -1,7 +1,8 @@
 //! The senders' handle.
 
 use crate::error::{BatchError, SendError};
-use crate::hub::{Hub, unboxed};
+use crate::futures::Sending;
+use crate::hub::{Core, Hub, unboxed};
 use crate::message::{Headers, MessageId};
 use crate::queue::Senders;
 use crate::receipt::Receipt;
@@ -71,6 +72,33 @@ impl<T: Send + Sync + 'static> Producer<T> {
     #[inline]
     pub fn try_send(&self, message: T) -> Result<MessageId, SendError<T>> {
         self.hub.accept_fast(message, |hub, message| hub.try_accept(message))
+    }
+
+    /// As [`send`](Self::send), for a task: waits for room without holding up its thread, on any runtime.
+    ///
+    /// Nothing is sent before the future is polled. Dropped before it is ready, it has not sent the message, and drops it; one
+    /// that is ready has. For a limit in time use the runtime's own timeout around it.
+    ///
+    /// ```
+    /// use futures_lite::future::{block_on, poll_once};
+    /// use redeliver::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::builder("tiny").capacity(1).open()?;
+    /// let producer = queue.producer();
+    /// block_on(producer.send_async("first"))?;
+    /// assert!(block_on(poll_once(producer.send_async("second"))).is_none()); // full: it waited, was dropped, and sent nothing
+    /// queue.close();
+    /// let error = block_on(producer.send_async("third")).unwrap_err();
+    /// assert_eq!((error.kind, error.message), (SendErrorKind::Closed, "third"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Closed`](crate::SendErrorKind::Closed).
+    pub fn send_async(&self, message: T) -> impl Future<Output = Result<MessageId, SendError<T>>> + Send + Unpin + '_ {
+        Sending::new(&self.hub, message, |hub: &Core<T>, message| {
+            hub.accept_fast(message, |hub, message| hub.try_accept(message))
+        })
     }
 
     /// Sends a message, and waits for room no longer than `limit` by the queue's clock.
@@ -212,6 +240,19 @@ impl<T: Send + Sync + 'static> MessageBuilder<'_, T> {
         }
         let hub = &self.producer.hub;
         hub.accept_boxed(hub.new_envelope(self.message, self.key, self.headers), None).map_err(unboxed)
+    }
+
+    /// As [`Producer::send_async`].
+    ///
+    /// # Errors
+    /// As [`Producer::send_async`].
+    pub async fn send_async(self) -> Result<MessageId, SendError<T>> {
+        if self.is_plain() {
+            return self.producer.send_async(self.message).await;
+        }
+        let hub: &Core<T> = &self.producer.hub;
+        let envelope = hub.new_envelope(self.message, self.key, self.headers);
+        Sending::new(hub, envelope, |hub: &Core<T>, envelope| hub.try_accept_boxed(envelope)).await.map_err(unboxed)
     }
 
     /// As [`Producer::try_send`].

@@ -3,8 +3,11 @@
 use crate::error::ReceiptError;
 use crate::latch::Latch;
 use crate::message::MessageId;
+use crate::wait::Place;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(crate) type Outcome = Result<MessageId, ReceiptError>;
@@ -40,15 +43,16 @@ pub(crate) type Outcome = Result<MessageId, ReceiptError>;
 pub struct Receipt {
     id: MessageId,
     pending: Option<Arc<Pending>>,
+    place: Place,
 }
 
 impl Receipt {
     pub(crate) fn accepted(id: MessageId) -> Self {
-        Receipt { id, pending: None }
+        Receipt { id, pending: None, place: Place::default() }
     }
 
     pub(crate) fn pending(id: MessageId, pending: Arc<Pending>) -> Self {
-        Receipt { id, pending: Some(pending) }
+        Receipt { id, pending: Some(pending), place: Place::default() }
     }
 
     /// The id under which the message is, or will be, delivered.
@@ -62,7 +66,7 @@ impl Receipt {
     /// # Errors
     /// [`ReceiptError::GivenUp`] if the message is a dead letter now, [`ReceiptError::Unknown`] if its queue has ended.
     pub fn wait(self) -> Result<MessageId, ReceiptError> {
-        self.pending.map_or(Ok(self.id), |pending| pending.wait(None).unwrap_or(Err(ReceiptError::Unknown)))
+        self.pending.as_ref().map_or(Ok(self.id), |pending| pending.wait(None).unwrap_or(Err(ReceiptError::Unknown)))
     }
 
     /// Waits for the end, but not longer than `limit`; `None` if it has not come by then.
@@ -71,6 +75,37 @@ impl Receipt {
         match &self.pending {
             None => Some(Ok(self.id)),
             Some(pending) => pending.wait(Some(limit)),
+        }
+    }
+}
+
+/// As [`wait`](Receipt::wait), for a task. Dropping it cancels nothing: the message is sent, or given up, all the same.
+///
+/// ```
+/// use futures_lite::future::block_on;
+/// use redeliver::Queue;
+///
+/// let queue = Queue::in_memory("mail");
+/// let receipt = queue.producer().submit("hello")?;
+/// assert_eq!(block_on(receipt)?, queue.consumer().recv()?.id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Future for Receipt {
+    type Output = Result<MessageId, ReceiptError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match &this.pending {
+            None => Poll::Ready(Ok(this.id)),
+            Some(pending) => pending.poll(&mut this.place, cx.waker()),
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(pending) = &self.pending {
+            pending.leave(&mut self.place);
         }
     }
 }

@@ -7,6 +7,7 @@
 //! One woken thread at a time: it clears WAKING, looks for work, and after success wakes the next one if work is left. So a
 //! burst of sends costs one wake-up, not one each. Tasks do not hold WAKING, since an executor may take its time.
 
+use crate::panics::{contained, drop_contained};
 use crate::sync::*;
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -14,7 +15,6 @@ use std::task::Waker;
 /// How to reach a sleeper.
 pub(crate) enum Sleeper {
     Thread(Thread),
-    #[expect(dead_code, reason = "the async face sleeps as a task")]
     Task(Waker),
 }
 
@@ -23,7 +23,7 @@ impl Sleeper {
         match self {
             Sleeper::Thread(thread) => thread.unpark(),
             // A waker is the user's code: it may panic, and is called outside the list's lock.
-            Sleeper::Task(waker) => crate::panics::contained(|| waker.wake()).unwrap_or(()),
+            Sleeper::Task(waker) => contained(|| waker.wake()).unwrap_or(()),
         }
     }
 }
@@ -94,8 +94,6 @@ impl Waiters {
 
     /// `n` seats became free while somebody waits for room. Wakes once per `need` of them: a wake-up for every settle would
     /// cost more than the settle.
-    #[cold]
-    #[inline(never)]
     fn freed(&self, n: u32) {
         if self.need.fetch_sub(n, Relaxed) as i32 <= n as i32 {
             self.wake_one();
@@ -120,30 +118,71 @@ impl Waiters {
         self.list.lock().sleepers.iter().any(|(other, _)| *other == ticket)
     }
 
-    /// Takes the caller off the list. True: it had been called, so it must look for work, or else pass the call on.
+    /// Takes the calling thread off the list. True: it had been called, so it must look for work, or else pass the call on.
     pub(crate) fn leave(&self, ticket: u64) -> bool {
-        let mut list = self.list.lock();
-        match list.sleepers.iter().position(|(other, _)| *other == ticket) {
-            Some(at) => {
-                list.sleepers.remove(at);
-                self.word.fetch_sub(SLEEPER, SeqCst);
-                false
-            }
-            None => {
-                self.word.fetch_and(!WAKING, SeqCst);
-                true
-            }
+        let called = self.leave_as_task(ticket);
+        if called {
+            self.word.fetch_and(!WAKING, SeqCst);
         }
+        called
+    }
+
+    /// As [`leave`](Self::leave), for a task: it never held WAKING.
+    pub(crate) fn leave_as_task(&self, ticket: u64) -> bool {
+        let mut list = self.list.lock();
+        let Some(at) = list.sleepers.iter().position(|(other, _)| *other == ticket) else { return true };
+        let gone = list.sleepers.remove(at);
+        self.word.fetch_sub(SLEEPER, SeqCst);
+        drop(list);
+        drop_contained(gone); // a waker's `Drop` is the user's code
+        false
+    }
+
+    /// A task is polled again while it waits: from now on this waker reaches it. False: it was called.
+    pub(crate) fn renew(&self, ticket: u64, waker: &Waker) -> bool {
+        let fresh = Sleeper::Task(waker.clone());
+        let mut list = self.list.lock();
+        let Some((_, sleeper)) = list.sleepers.iter_mut().find(|(other, _)| *other == ticket) else { return false };
+        let stale = std::mem::replace(sleeper, fresh);
+        drop(list);
+        drop_contained(stale);
+        true
     }
 }
 
-/// The two waiting rooms of a queue, in memory that is never freed: all that a settle touches after the CAS that gave its
+/// A task's place in a waiting room, if it has one.
+#[derive(Default)]
+pub(crate) struct Place(Option<u64>);
+
+impl Place {
+    /// The task is polled: true if it had been called (and has no place any more).
+    pub(crate) fn was_called(&mut self, room: &Waiters, waker: &Waker) -> bool {
+        self.0.take_if(|ticket| !room.renew(*ticket, waker)).is_some()
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn take(&mut self, room: &Waiters, waker: &Waker) {
+        self.0 = Some(room.join(Sleeper::Task(waker.clone()), 1));
+    }
+
+    /// True: it was called meanwhile.
+    pub(crate) fn give_up(&mut self, room: &Waiters) -> bool {
+        self.0.take().is_some_and(|ticket| room.leave_as_task(ticket))
+    }
+}
+
+/// The waiting rooms of a queue, in memory that is never freed: all that a settle touches after the CAS that gave its
 /// seat away. Headers are pooled; a wake-up that comes late reaches the next queue and is one look too many there.
 pub(crate) struct Header {
     /// Who waits for a message.
     pub(crate) mail: Waiters,
-    /// Who waits for room, or for everything to be settled.
+    /// Who waits for room.
     pub(crate) room: Waiters,
+    /// Who waits for everything to be settled: drains, and receivers of a closed queue.
+    pub(crate) end: Waiters,
 }
 
 #[cfg(not(any(loom, shuttle)))]
@@ -169,15 +208,31 @@ impl Header {
     pub(crate) fn give_back(_: &'static Header) {}
 
     fn leaked() -> &'static Header {
-        Box::leak(Box::new(Header { mail: Waiters::new(), room: Waiters::new() }))
+        Box::leak(Box::new(Header { mail: Waiters::new(), room: Waiters::new(), end: Waiters::new() }))
     }
 
-    /// A settle made room.
+    /// A settle made room, and may have been the last.
     #[inline(always)]
     pub(crate) fn seat_freed(&self, n: u32) {
+        if self.room.is_due() | self.end.is_due() {
+            self.call(n);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call(&self, n: u32) {
         if self.room.is_due() {
             self.room.freed(n);
         }
+        self.end.notify();
+    }
+
+    /// Everybody looks again: time has passed, or the queue has closed, or is over.
+    pub(crate) fn call_all(&self) {
+        self.mail.wake_all();
+        self.room.wake_all();
+        self.end.wake_all();
     }
 }
 

@@ -20,7 +20,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("joints", &["clock", "driver", "envelope", "events", "ledger", "receipt"]),
     (
         "rooms",
-        &["batch", "builder", "consumer", "dead_letters", "delivery", "hub", "producer", "queue", "stats", "unsent"],
+        &[
+            "batch",
+            "builder",
+            "consumer",
+            "dead_letters",
+            "delivery",
+            "futures",
+            "hub",
+            "producer",
+            "queue",
+            "stats",
+            "unsent",
+        ],
     ),
     // The last is a test of the whole, which has to count locks from inside.
     ("street", &["lib", "lock_free"]),

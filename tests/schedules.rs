@@ -6,17 +6,22 @@
 #![cfg(shuttle)]
 #![allow(clippy::disallowed_methods, reason = "a test is the outside: it writes evidence")]
 
+use futures_core::Stream;
 use redeliver::{
     Batch, Consumer, DeadLetters, Delivery, Event, Filter, Fixed, Immediate, ManualClock, MessageId, Never, Queue,
     QueueBuilder, Receipt, ReceiptError, SendErrorKind,
 };
+use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::yield_now;
 use shuttle::{Config, Runner};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 mod support;
@@ -25,7 +30,7 @@ use support::{evidence, seed};
 const TICK: Duration = Duration::from_millis(5);
 /// Longer than any scenario.
 const LONG: Duration = Duration::from_secs(1 << 20);
-const SCENARIOS: usize = 7;
+const SCENARIOS: usize = 9;
 
 /// Half of the schedules take a random step each time; the other half preempt seldom, but at the worst moments.
 fn scenario(name: &str, body: impl Fn() + Send + Sync + 'static) {
@@ -354,5 +359,94 @@ fn paused_and_left() {
         let_time_pass(&clock, consumers.into_iter().chain([sender, resumer]).collect());
         note_the_dead(&letters, &seen);
         seen.check(0..3);
+    });
+}
+
+#[test]
+fn tasks_and_threads() {
+    scenario("tasks-and-threads", || {
+        let (clock, seen) = (ManualClock::new(), Seen::default());
+        let queue = builder(&clock).retry(Immediate).max_deliveries(100).open().unwrap();
+        let mut receivers = vec![handle(queue.consumer(), seen.clone())];
+        for _ in 0..2 {
+            let (consumer, seen) = (queue.consumer(), seen.clone());
+            receivers.push(spawn(move || {
+                block_on(async {
+                    let mut messages = consumer.stream();
+                    while let Some(delivery) = poll_fn(|cx| Pin::new(&mut messages).poll_next(cx)).await {
+                        if thread_rng().gen_range(0..4) == 0 { drop(delivery) } else { ack(delivery, &seen) }
+                    }
+                });
+            }));
+        }
+        let senders = [0, 10].map(|base| (base, queue.producer())).map(|(base, producer)| {
+            spawn(move || {
+                block_on(async {
+                    for message in base..base + 3 {
+                        producer.send_async(message).await.map(drop).unwrap();
+                    }
+                });
+            })
+        });
+        let_time_pass(&clock, senders.into());
+        queue.close();
+        let_time_pass(&clock, receivers);
+        note_the_dead(&queue.dead_letters(), &seen);
+        seen.check((0..3).chain(10..13));
+    });
+}
+
+/// Polls a future a few times, and drops it if it is not ready by then.
+fn poll_a_few_times<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    block_on(async {
+        let mut polls = 0;
+        poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if polls == 2 => Poll::Ready(None),
+            Poll::Pending => {
+                polls += 1;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await
+    })
+}
+
+#[test]
+fn tasks_that_give_up() {
+    scenario("tasks-that-give-up", || {
+        let (clock, seen) = (ManualClock::new(), Seen::default());
+        let queue = builder(&clock).lease(LONG).capacity(1).open().unwrap();
+        let patient = {
+            let (consumer, seen) = (queue.consumer(), seen.clone());
+            spawn(move || consumer.iter().for_each(|delivery| ack(delivery, &seen)))
+        };
+        let impatient = {
+            let (consumer, seen) = (queue.consumer(), seen.clone());
+            spawn(move || {
+                for _ in 0..3 {
+                    if let Some(Ok(delivery)) = poll_a_few_times(consumer.recv_async()) {
+                        ack(delivery, &seen);
+                    }
+                }
+            })
+        };
+        let senders = [0, 10].map(|base| (base, queue.producer())).map(|(base, producer)| {
+            spawn(move || {
+                for message in base..base + 3 {
+                    match poll_a_few_times(producer.send_async(message)) {
+                        Some(accepted) => accepted.map(drop).unwrap(),
+                        None => producer.send(message + 100).map(drop).unwrap(), // that one was not sent
+                    }
+                }
+            })
+        });
+        let_time_pass(&clock, senders.into_iter().chain([impatient]).collect());
+        queue.close();
+        let_time_pass(&clock, vec![patient]);
+        let seen = seen.0.lock().unwrap();
+        assert_eq!(seen.len(), 6, "each was sent once, by the one way or the other: {seen:?}");
+        assert!(seen.values().all(|ends| ends.len() == 1), "{seen:?}");
     });
 }

@@ -16,6 +16,14 @@ fn own_ticks() -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+/// How often this thread went to sleep so far. A wait that is woken for nothing again and again shows here before it shows
+/// in the ticks.
+fn own_sleeps() -> u64 {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    sleeps.unwrap().trim().parse().unwrap()
+}
+
 fn background_threads() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
     // A thread may end while it is looked at.
@@ -40,35 +48,116 @@ const BLOCKED: Duration = Duration::from_millis(1000);
 fn waiting_sleeps_and_one_thread_serves_all_queues() {
     a_blocked_receiver_sleeps();
     a_blocked_sender_sleeps();
+    senders_that_are_called_in_vain_sleep_again();
+    receivers_of_a_closed_queue_sleep_until_the_last_settle();
+    drains_sleep_while_messages_are_settled();
     one_thread_serves_all_queues_and_goes_with_them();
     a_manual_clock_needs_none();
 }
 
-/// Runs `block` on a thread, unblocks it after a second, and returns the ticks that the wait cost.
-fn ticks_of(block: impl FnOnce() + Send + 'static, unblock: impl FnOnce()) -> u64 {
+type Block = Box<dyn FnOnce() + Send>;
+
+/// Runs `block` on a thread, unblocks it after a second, and checks that it slept.
+fn sleeps(what: &str, block: impl FnOnce() + Send + 'static, unblock: impl FnOnce()) {
+    all_sleep(what, vec![Box::new(block)], || (), unblock);
+}
+
+/// As [`sleeps`], for several threads; `disturb` wakes some of them for nothing once they sleep.
+fn all_sleep(what: &str, blocks: Vec<Block>, disturb: impl FnOnce(), unblock: impl FnOnce()) {
     let (tell, told) = mpsc::channel();
-    let blocked = thread::spawn(move || {
-        let before = own_ticks();
-        tell.send(()).unwrap();
-        block();
-        own_ticks() - before
-    });
-    told.recv().unwrap();
-    thread::sleep(BLOCKED);
+    let blocked: Vec<_> = blocks
+        .into_iter()
+        .map(|block| (block, tell.clone()))
+        .map(|(block, tell)| {
+            thread::spawn(move || {
+                let before = (own_ticks(), own_sleeps());
+                tell.send(()).unwrap();
+                block();
+                (own_ticks() - before.0, own_sleeps() - before.1)
+            })
+        })
+        .collect();
+    blocked.iter().for_each(|_| told.recv().unwrap());
+    thread::sleep(BLOCKED / 2);
+    disturb();
+    thread::sleep(BLOCKED / 2);
     unblock();
-    blocked.join().unwrap()
+    for blocked in blocked {
+        let (ticks, sleeps) = blocked.join().unwrap();
+        assert!(ticks <= 3, "{what} used {ticks} of about 100 ticks");
+        assert!(sleeps <= 30, "{what} went to sleep {sleeps} times");
+    }
+}
+
+fn senders_that_are_called_in_vain_sleep_again() {
+    let clock = ManualClock::new();
+    let queue = Queue::builder("full").capacity(1).clock(clock.clone()).open().unwrap();
+    queue.producer().send(0).unwrap();
+    let consumer = queue.consumer();
+    let held = consumer.recv().unwrap();
+    let senders = (1..4).map(|n| (n, queue.producer())).map(|(n, producer)| {
+        let send: Block = Box::new(move || producer.send(n).map(drop).unwrap());
+        send
+    });
+    // Time has passed: every sleeper looks at the clock.
+    let disturb = || clock.advance(Duration::from_millis(1));
+    all_sleep("a send that was called in vain", senders.collect(), disturb, || {
+        held.ack().unwrap();
+        (0..3).for_each(|_| consumer.recv().unwrap().ack().unwrap());
+    });
+}
+
+fn receivers_of_a_closed_queue_sleep_until_the_last_settle() {
+    let queue = Queue::in_memory("closed");
+    let consumer = queue.consumer();
+    (0..3).for_each(|n| queue.producer().send(n).map(drop).unwrap());
+    let mut held: Vec<_> = (0..3).map(|_| consumer.recv().unwrap()).collect();
+    queue.close();
+    let receivers = (0..3).map(|_| queue.consumer()).map(|consumer| {
+        let receive: Block = Box::new(move || assert!(consumer.recv().is_err()));
+        receive
+    });
+    let first = held.pop().unwrap();
+    all_sleep(
+        "a recv on a closed queue",
+        receivers.collect(),
+        || first.ack().unwrap(),
+        || {
+            held.into_iter().for_each(|delivery| delivery.ack().unwrap());
+        },
+    );
+}
+
+fn drains_sleep_while_messages_are_settled() {
+    let queue = Queue::in_memory("drained");
+    let consumer = queue.consumer();
+    (0..3).for_each(|n| queue.producer().send(n).map(drop).unwrap());
+    let mut held: Vec<_> = (0..3).map(|_| consumer.recv().unwrap()).collect();
+    let drains = (0..3).map(|_| queue.clone()).map(|queue| {
+        let drain: Block = Box::new(move || queue.drain(Duration::from_secs(60)).unwrap());
+        drain
+    });
+    let first = held.pop().unwrap();
+    all_sleep(
+        "a drain",
+        drains.collect(),
+        || first.ack().unwrap(),
+        || {
+            held.into_iter().for_each(|delivery| delivery.ack().unwrap());
+        },
+    );
 }
 
 fn a_blocked_receiver_sleeps() {
     let queue = Queue::<u32>::in_memory("empty");
     let consumer = queue.consumer();
-    let ticks = ticks_of(
+    sleeps(
+        "a blocked recv",
         move || consumer.recv().unwrap().ack().unwrap(),
         || {
             queue.producer().send(1).unwrap();
         },
     );
-    assert!(ticks <= 3, "a blocked recv used {ticks} of about 100 ticks");
 }
 
 fn a_blocked_sender_sleeps() {
@@ -76,13 +165,13 @@ fn a_blocked_sender_sleeps() {
     let producer = queue.producer();
     producer.send(1).unwrap();
     let held = queue.consumer().recv().unwrap();
-    let ticks = ticks_of(
+    sleeps(
+        "a blocked send",
         move || {
             producer.send(2).unwrap();
         },
         || held.ack().unwrap(),
     );
-    assert!(ticks <= 3, "a blocked send used {ticks} of about 100 ticks");
 }
 
 fn one_thread_serves_all_queues_and_goes_with_them() {

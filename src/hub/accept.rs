@@ -147,9 +147,13 @@ impl<T: Send + Sync + 'static> Core<T> {
         deadline: Option<Instant>,
         attempt: impl Fn(&Self, M) -> Result<MessageId, SendError<M>>,
     ) -> Result<MessageId, SendError<M>> {
-        let mut round = 0;
+        let room = &self.header().room;
+        let (mut round, mut called) = (0, false);
         loop {
             if deadline.is_some_and(|deadline| self.side.clock.now() >= deadline) {
+                if called {
+                    room.notify(); // a call that was not used is passed on
+                }
                 return Err(SendError { kind: SendErrorKind::Timeout, message });
             }
             let asleep = round >= SPINS;
@@ -158,18 +162,21 @@ impl<T: Send + Sync + 'static> Core<T> {
                 self.ring.wait_for_a_quarter();
             }
             let result = attempt(self, message);
+            let is_full = matches!(result, Err(SendError { kind: SendErrorKind::Full, .. }));
             if let Some(ticket) = ticket {
-                if matches!(result, Err(SendError { kind: SendErrorKind::Full, .. })) {
+                if is_full {
                     self.sleep_for_room(ticket, round, deadline);
                 }
-                let called = self.header().room.leave(ticket);
-                if called || result.is_ok() {
-                    self.header().room.notify(); // one woken at a time: the woken one wakes the next
-                }
+                called = room.leave(ticket);
             }
             match result {
                 Err(SendError { kind: SendErrorKind::Full, message: back }) => message = back,
-                done => return done,
+                done => {
+                    if asleep {
+                        room.notify(); // one woken at a time: the woken one wakes the next
+                    }
+                    return done;
+                }
             }
             if !asleep && round > 1 {
                 yield_now();

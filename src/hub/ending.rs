@@ -10,8 +10,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(crate) fn close(&self) {
         if self.ring.close() {
             self.give_up_unsent();
-            self.header().mail.wake_all();
-            self.header().room.wake_all();
+            self.header().call_all();
         }
     }
 
@@ -32,8 +31,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let over = settled && ledger.population.unsettled() == 0 && ledger.overflow.is_empty();
         drop(ledger);
         if over {
-            self.header().mail.wake_all();
-            self.header().room.wake_all();
+            self.header().call_all();
         }
         over
     }
@@ -42,23 +40,27 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(crate) fn drain(&self, limit: Duration) -> Result<(), DrainError> {
         let started = self.side.clock.now();
         let deadline = started.checked_add(limit);
+        let end = &self.header().end;
         loop {
-            let ticket = self.header().room.join(Sleeper::Thread(current()), 1);
+            let ticket = end.join(Sleeper::Thread(current()), 0);
             let (unsettled, unsent) = self.left();
+            let is_done = unsettled + unsent == 0;
             let is_late = deadline.is_some_and(|deadline| self.side.clock.now() >= deadline);
-            if unsettled + unsent > 0 && !is_late && self.header().room.is_waiting(ticket) {
+            if !is_done && !is_late && end.is_waiting(ticket) {
                 match self.time_left(deadline) {
                     None => park(),
                     Some(left) => park_timeout(left),
                 }
             }
-            if self.header().room.leave(ticket) {
-                self.header().room.notify();
-            }
-            if unsettled + unsent == 0 {
+            let called = end.leave(ticket);
+            if is_done {
+                end.wake_all(); // one is called, and all have waited for the same
                 return Ok(());
             }
             if is_late {
+                if called {
+                    end.notify();
+                }
                 let waited = self.side.clock.now().saturating_duration_since(started);
                 return Err(DrainError { waited, unsettled, unsent });
             }

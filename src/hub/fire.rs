@@ -212,7 +212,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             self.header().mail.notify(); // the woken one wakes the next
         }
         if freed > 0 || may_be_over {
-            self.header().seat_freed(freed.max(1)); // whoever waits for the end waits among those who wait for room
+            self.header().seat_freed(freed.max(1)); // calls also who waits for the end
         }
         if aftermath.enlist {
             if let Some(me) = self.side.me.get() {
@@ -267,7 +267,6 @@ impl<T: Send + Sync + 'static> Timed for Core<T> {
     }
 
     fn after_advance(&self) {
-        self.header().mail.wake_all();
-        self.header().room.wake_all();
+        self.header().call_all();
     }
 }

@@ -171,7 +171,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// Is there something to take? The last look before sleeping, and the look after the next sleeper.
-    fn has_mail(&self) -> bool {
+    pub(super) fn has_mail(&self) -> bool {
         let attention = self.attention();
         attention & PAUSED == 0
             && (attention & LANE != 0 || !self.ring.is_drained() || (self.ring.has_detour() && self.refill()))
@@ -182,8 +182,8 @@ impl<T: Send + Sync + 'static> Core<T> {
         let mail = &self.header().mail;
         let ticket = mail.join(Sleeper::Thread(current()), 0);
         // Once closed, a settle may end the queue, so the end is waited for as well.
-        let end = self.ring.is_closed().then(|| self.header().room.join(Sleeper::Thread(current()), 1));
-        let end_is_waiting = |end: Option<u64>| end.is_none_or(|end| self.header().room.is_waiting(end));
+        let end = self.ring.is_closed().then(|| self.header().end.join(Sleeper::Thread(current()), 0));
+        let end_is_waiting = |end: Option<u64>| end.is_none_or(|end| self.header().end.is_waiting(end));
         if self.has_mail() || self.ring.is_closed() != end.is_some() || self.is_over() {
             retry();
         } else {
@@ -198,10 +198,8 @@ impl<T: Send + Sync + 'static> Core<T> {
             }
         }
         let called = mail.leave(ticket);
-        if let Some(end) = end
-            && self.header().room.leave(end)
-        {
-            self.header().room.notify();
+        if let Some(end) = end {
+            self.header().end.leave(end); // called or not: whether the queue is over is asked again, and if so all are called
         }
         if called && self.has_mail() {
             mail.notify(); // whether we take something or not, the call is not lost

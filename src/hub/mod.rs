@@ -6,6 +6,7 @@
 //! | `room` | what keeps the capacity exact: overflow and phantoms |
 //! | `hand_over` | a message out of its seat, or off the lane, to a consumer |
 //! | `fail` | a delivery that ended badly to its next attempt, or to the dead letters |
+//! | `tasks` | a task to its place in the waiting rooms, and out of it |
 //! | `lease` | what a valid lease may do: ack, extend |
 //! | `resend` | a message that was not accepted to its next try |
 //! | `fire` | what has fallen due |
@@ -23,6 +24,7 @@ mod hand_over;
 mod lease;
 mod resend;
 mod room;
+mod tasks;
 
 #[cfg(all(test, loom))]
 mod models;
@@ -30,6 +32,7 @@ mod models;
 pub(crate) use fail::Fault;
 pub(crate) use hand_over::{ColdDelivery, NoMail};
 pub(crate) use resend::unboxed;
+pub(crate) use tasks::{AtMail, AtRoom};
 
 use crate::clock::Clock;
 use crate::envelope::{Envelope, Payload};

@@ -4,7 +4,9 @@ use super::QUIET;
 use crate::driver::Timed;
 use crate::model_runner::model;
 use crate::{Clock, Immediate, ManualClock, Queue};
+use loom::future::block_on;
 use loom::thread::{spawn, yield_now};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 fn queue(capacity: usize) -> (Queue<u32>, ManualClock) {
@@ -21,6 +23,62 @@ fn sleeping_consumer() {
         let consumer = queue.consumer();
         let receiver = spawn(move || consumer.recv().expect("open").ack().expect("valid"));
         queue.producer().send(1).expect("open");
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
+fn sleeping_task() {
+    model("a task waits while a message is sent", || {
+        let (queue, _clock) = queue(2);
+        let consumer = queue.consumer();
+        let receiver = spawn(move || block_on(consumer.recv_async()).expect("open").ack().expect("valid"));
+        queue.producer().send(1).expect("open");
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_gives_up() {
+    model("a task gives up while it is called, and a thread waits for the same message", || {
+        let (queue, _clock) = queue(2);
+        let (consumer, producer) = (queue.consumer(), queue.producer());
+        let impatient = queue.consumer();
+        let mut waiting = Box::pin(impatient.recv_async());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        let receiver = spawn(move || consumer.recv().expect("open").ack().expect("valid"));
+        let sender = spawn(move || producer.send(1).map(drop).expect("open"));
+        drop(waiting); // whether it was called or not, the thread gets the message
+        receiver.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn sleeping_sending_task() {
+    model("a task waits for room while the only message is acked", || {
+        let (queue, _clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        let producer = queue.producer();
+        let sender = spawn(move || block_on(producer.send_async(2)).map(drop).expect("open"));
+        delivery.ack().expect("valid");
+        sender.join().unwrap();
+        assert_eq!(*queue.consumer().recv().expect("ready"), 2);
+    });
+}
+
+#[test]
+fn sleeping_task_of_a_closed_queue() {
+    model("a task waits on a closed queue for the last message in flight", || {
+        let (queue, _clock) = queue(1);
+        queue.producer().send(1).expect("open");
+        let delivery = queue.consumer().recv().expect("ready");
+        queue.close();
+        let consumer = queue.consumer();
+        let receiver = spawn(move || assert!(block_on(consumer.recv_async()).is_err()));
+        delivery.ack().expect("valid");
         receiver.join().unwrap();
     });
 }
