@@ -263,6 +263,10 @@ impl<T: Send + Sync + 'static> Consumer<T> {
         }
     }
 
+    pub(crate) fn hub(&self) -> &Core<T> {
+        &self.hub
+    }
+
     fn take_batch(&self, max: usize) -> Option<Batch<T>> {
         Core::try_hand_over_batch(self.hub.door(), max.max(1))
     }

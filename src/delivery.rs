@@ -2,7 +2,7 @@
 
 use crate::error::{SettleError, SettleErrorKind, StaleLease};
 use crate::history::Attempt;
-use crate::hub::{ColdDelivery, Core, Fault, Hub};
+use crate::hub::{ColdDelivery, Core, Fault, Hub, LeaseId};
 use crate::message::{Headers, MessageId};
 use crate::panics::drop_contained;
 use crate::ring::{Held, Hold, Load, Look, Tenancy};
@@ -310,6 +310,27 @@ impl<T: Send + Sync + 'static> Delivery<T> {
             Held::Cold(cold) => settled_cold(cold.core.snooze_cold(&cold, after), cold),
             Held::Ended => gone(),
         }
+    }
+
+    /// What a worker notes while its handler runs. `None`: it was settled.
+    pub(crate) fn lease_id(&self) -> Option<LeaseId> {
+        if self.hold.has_ended() {
+            return None;
+        }
+        Some(match self.hold.look() {
+            Look::Hot(tenancy) => LeaseId::Seat(tenancy.pos()),
+            Look::Cold(cold) => LeaseId::Entry { key: cold.key, lease_no: cold.lease_no },
+        })
+    }
+
+    /// Its handler panicked.
+    pub(crate) fn panicked(self, text: String) -> Result<(), SettleError<T>> {
+        self.fail(Fault::HandlerPanicked(text))
+    }
+
+    /// Its handler has no use for it: gone, and counted as discarded.
+    pub(crate) fn discard(self) -> Result<(), SettleError<T>> {
+        self.fail(Fault::Discard)
     }
 
     fn fail(self, fault: Fault) -> Result<(), SettleError<T>> {

@@ -8,6 +8,7 @@ use crate::envelope::Envelope;
 use crate::error::ReceiptError;
 use crate::events::Event;
 use crate::history::{ATTEMPTS_MAX, Attempt};
+use crate::hub::Slot;
 use crate::lifecycle::{self, State, Trigger};
 use crate::message::MessageId;
 use crate::panics::drop_contained;
@@ -16,7 +17,7 @@ use crate::timeline::Timeline;
 use crate::wheel::{Popped, TimerKey, Wheel};
 use slab::Slab;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A message on the cold side.
@@ -209,6 +210,8 @@ pub(crate) struct Ledger<T: Send + Sync + 'static> {
     /// Records of the resend ledger.
     pub(crate) records: usize,
     pub(crate) enlisted: bool,
+    /// What workers have in hand.
+    pub(crate) slots: Vec<Weak<Slot>>,
     /// Seats held on behalf of redeliveries, and how many more there ought to be.
     pub(crate) phantoms: Vec<u64>,
     pub(crate) debt: u64,
@@ -244,6 +247,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             late: HashMap::new(),
             records: 0,
             enlisted: false,
+            slots: Vec::new(),
             phantoms: Vec::new(),
             debt: 0,
             settled_floor: 0,

@@ -55,6 +55,7 @@
 //! | open a queue | [`Queue`], [`QueueBuilder`] |
 //! | send | [`Producer`], [`Receipt`], [`Unsent`] |
 //! | receive and settle | [`Consumer`], [`Delivery`], [`Batch`] |
+//! | run a handler for every message | [`Worker`], [`Outcome`] |
 //! | decide about failures | [`RetryPolicy`], [`Failure`], [`Decision`], and the built-in policies |
 //! | what could not be delivered | [`DeadLetters`], [`Filter`] |
 //! | figures and events | [`Stats`], [`Event`] |
@@ -110,6 +111,7 @@ mod timeline;
 mod unsent;
 mod wait;
 mod wheel;
+mod worker;
 
 pub use batch::{Batch, BatchIntoIter, BatchItem};
 pub use builder::QueueBuilder;
@@ -134,6 +136,9 @@ pub use retry::{
 };
 pub use stats::Stats;
 pub use unsent::{Unsent, UnsentMessage};
+pub use worker::{
+    BatchOutcome, HandlerFuture, Outcome, Reason, Worker, WorkerBuilder, WorkerError, WorkerReport, WorkerTask,
+};
 
 /// The README's examples run as tests.
 #[cfg(doctest)]

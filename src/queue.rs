@@ -11,6 +11,7 @@ use crate::ring::Door;
 use crate::stats::Stats;
 use crate::sync::{AcqRel, AtomicUsize, Relaxed};
 use crate::unsent::Unsent;
+use crate::worker::WorkerBuilder;
 use crossbeam_channel::Receiver;
 use std::fmt;
 use std::ops::Deref;
@@ -96,6 +97,26 @@ impl<T: Send + Sync + 'static> Queue<T> {
     #[must_use]
     pub fn consumer(&self) -> Consumer<T> {
         Consumer::new(self.senders.0.clone())
+    }
+
+    /// A pool of threads, or tasks, that runs a handler for every message: set it up, and start it.
+    ///
+    /// ```
+    /// use redeliver::{Queue, WorkerError};
+    /// use std::time::Duration;
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// queue.producer().send("hello")?;
+    /// let worker = queue.worker().threads(4).start(|delivery| println!("{}", delivery.message()))?;
+    /// queue.drain(Duration::from_secs(10))?;
+    /// assert_eq!(worker.shutdown(Duration::from_secs(10)).acked, 1);
+    ///
+    /// let nobody = queue.worker().threads(0).start(|_| ());
+    /// assert!(matches!(nobody, Err(WorkerError::NoThreads)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn worker(&self) -> WorkerBuilder<T> {
+        WorkerBuilder::new(self.consumer())
     }
 
     /// What could not be delivered.

@@ -25,6 +25,10 @@ pub(crate) enum Fault {
     Reject(BoxError),
     Dropped,
     Panicked,
+    /// A worker's handler panicked, with this message.
+    HandlerPanicked(String),
+    /// A worker's handler had no use for it.
+    Discard,
     LeaseExpired,
     /// A send was refused because the queue was full.
     Full,
@@ -37,8 +41,8 @@ impl Fault {
         match self {
             Fault::Nack(error) | Fault::NackAfter(error, _) | Fault::Reject(error) => Cause::Nack(&**error),
             Fault::NackShared(error) => Cause::Nack(&**error),
-            Fault::Dropped => Cause::Dropped,
-            Fault::Panicked => Cause::Panicked,
+            Fault::Dropped | Fault::Discard => Cause::Dropped,
+            Fault::Panicked | Fault::HandlerPanicked(_) => Cause::Panicked,
             Fault::LeaseExpired => Cause::LeaseExpired,
             Fault::Full | Fault::Closed => Cause::Full,
         }
@@ -47,6 +51,8 @@ impl Fault {
     /// What the history says. An error's `Display` is the user's code.
     fn text(&self) -> Arc<str> {
         match self {
+            Fault::HandlerPanicked(text) => format!("the handler panicked: {text}").into(),
+            Fault::Discard => "discarded by its handler".into(),
             Fault::Closed => "the queue was closed before there was room".into(),
             fault => catch(|| fault.cause().to_string())
                 .unwrap_or_else(|panic| format!("the error's text panicked: {panic}"))
@@ -113,7 +119,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         Ok(())
     }
 
-    fn put_off(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {
+    pub(super) fn put_off(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {
         ledger.go(key, Trigger::Snooze);
         ledger.entry(key).attempt -= 1; // an entry in flight was handed over at least once
         if after.is_zero() {
@@ -209,6 +215,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let is_send = matches!(fault, Fault::Full | Fault::Closed);
         match fault {
             Fault::Reject(_) => return (Decision::DeadLetter, "reject".into()),
+            Fault::Discard => return (Decision::Discard, "handler".into()),
             Fault::Closed => return (Decision::DeadLetter, "close".into()),
             _ if !is_send && case.attempt >= self.side.settings.max_deliveries => {
                 return (Decision::DeadLetter, "max_deliveries".into());

@@ -153,8 +153,13 @@ impl<T: Send + Sync + 'static> Core<T> {
         if ledger.swept >= ledger.due {
             return false;
         }
-        let mut lost = Vec::new();
-        ledger.swept = self.me().sweep(ledger.swept, ledger.due, &mut lost);
+        let (mut lost, mut kept) = (Vec::new(), Vec::new());
+        let keep = |pos| self.kept_until(&ledger, pos, now_ms).inspect(|&until| kept.push((pos, until))).is_some();
+        let swept = self.me().sweep(ledger.swept, ledger.due, keep, &mut lost);
+        ledger.swept = swept;
+        for (pos, until) in kept {
+            ledger.extend(pos, Some(until));
+        }
         let any = !lost.is_empty();
         self.lose(ledger, lost);
         any
@@ -163,18 +168,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     fn lose(&self, mut ledger: MutexGuard<'_, Ledger<T>>, lost: Vec<Expired<Hub<T>>>) {
         let mut keys = Vec::with_capacity(lost.len());
         for expired in lost {
-            let (pos, envelope) = match expired {
-                Expired::InSeat(guest) => {
-                    let pos = guest.pos();
-                    (pos, self.envelop(&ledger, pos, Payload::InSeat(guest)))
-                }
-                Expired::Boxed { pos, load } => (pos, load),
-            };
-            let seat = envelope.seat();
-            let key = self.admit_in_flight(&mut ledger, pos, envelope);
-            if let Some(pos) = seat {
-                ledger.set_late(pos, key);
-            }
+            let key = self.admit_lost(&mut ledger, expired);
             ledger.go(key, Trigger::LeaseLost);
             self.count_lost_lease(&mut ledger, key);
             keys.push(key);

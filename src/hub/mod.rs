@@ -6,6 +6,7 @@
 //! | `room` | what keeps the capacity exact: overflow and phantoms |
 //! | `hand_over` | a message out of its seat, or off the lane, to a consumer |
 //! | `fail` | a delivery that ended badly to its next attempt, or to the dead letters |
+//! | `keep` | a lease to its worker for longer, or back from it |
 //! | `tasks` | a task to its place in the waiting rooms, and out of it |
 //! | `lease` | what a valid lease may do: ack, extend |
 //! | `resend` | a message that was not accepted to its next try |
@@ -21,6 +22,7 @@ mod ending;
 mod fail;
 mod fire;
 mod hand_over;
+mod keep;
 mod lease;
 mod resend;
 mod room;
@@ -31,6 +33,7 @@ mod models;
 
 pub(crate) use fail::Fault;
 pub(crate) use hand_over::{ColdDelivery, NoMail};
+pub(crate) use keep::{LeaseId, Slot};
 pub(crate) use resend::unboxed;
 pub(crate) use tasks::{AtMail, AtRoom};
 

@@ -128,7 +128,7 @@ fn some<P: Number>(door: &TestDoor<P>, looks: usize) -> Vec<u32> {
 fn expire_all<P: Number>(door: &TestDoor<P>) -> Vec<Expired<Nothing<P>>> {
     let mut lost = Vec::new();
     let head = door.ring.head();
-    door.shared().sweep(0, head, &mut lost);
+    door.shared().sweep(0, head, |_| false, &mut lost);
     lost
 }
 

@@ -25,13 +25,20 @@ pub(crate) struct Guest<S: Side> {
 impl<S: Side> Shared<S> {
     /// Expires whatever was handed out below `due` (a position) and is still in its first flight, beginning at `swept`.
     /// Returns from where the next sweep has to begin. A seat is looked at once, at most, however far the ring has gone.
-    pub(crate) fn sweep(self: &Arc<Self>, swept: u64, due: u64, lost: &mut Vec<Expired<S>>) -> u64 {
+    /// What `keep` speaks for is not lost, but extended: the caller sets a timer for it.
+    pub(crate) fn sweep(
+        self: &Arc<Self>,
+        swept: u64,
+        due: u64,
+        mut keep: impl FnMut(u64) -> bool,
+        lost: &mut Vec<Expired<S>>,
+    ) -> u64 {
         let ring = &self.ring;
         let first = ring.count(swept).max(ring.count(due).saturating_sub(ring.seats_len));
         let mut from = None;
         let mut pos = ring.at_count(first);
         for _ in first..ring.count(due) {
-            if !self.sweep_seat(pos, due, lost) {
+            if !self.sweep_seat(pos, due, &mut keep, lost) {
                 from.get_or_insert(pos);
             }
             pos = ring.next(pos);
@@ -40,7 +47,13 @@ impl<S: Side> Shared<S> {
     }
 
     /// False: its receiver is between two stores. Look again at the next tick.
-    fn sweep_seat(self: &Arc<Self>, pos: u64, due: u64, lost: &mut Vec<Expired<S>>) -> bool {
+    fn sweep_seat(
+        self: &Arc<Self>,
+        pos: u64,
+        due: u64,
+        keep: &mut impl FnMut(u64) -> bool,
+        lost: &mut Vec<Expired<S>>,
+    ) -> bool {
         let ring = &self.ring;
         let stamp = ring.seat(pos).stamp.load(Acquire); // pairs with the receiver's FLIGHT
         let sits = lap(stamp) << ring.shift | pos & ring.mask; // an older message may sit here, or a newer one
@@ -49,7 +62,12 @@ impl<S: Side> Shared<S> {
         }
         match state(stamp) {
             FLIGHT if stamp & EXTENDED == 0 => {
-                self.expire(sits, false, lost);
+                if keep(sits) {
+                    // If this fails it was settled meanwhile, and the timer will find nothing.
+                    let _ = ring.seat(pos).stamp.compare_exchange(stamp, stamp | EXTENDED, SeqCst, Acquire);
+                } else {
+                    self.expire(sits, false, lost);
+                }
                 true
             }
             state => !matches!(state, READY | BUSY),
