@@ -23,6 +23,10 @@ loom *args:
 asan *args:
     scripts/asan.sh {{args}}
 
+# Branch coverage, folder by folder (needs nightly)
+coverage *args:
+    scripts/coverage.sh {{args}}
+
 # The long run of everything that has one: hours
 nightly:
     scripts/nightly.sh

@@ -32,6 +32,8 @@ mod take;
 
 #[cfg(all(test, loom))]
 mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub(crate) use claim::Refused;
 pub(crate) use hold::{Held, Hold, Look};

@@ -147,14 +147,11 @@ impl Buckets {
         }
     }
 
-    /// Takes the entries that came first, up to `len_max` of them and no more than a block holds.
+    /// Takes the entries that came first, up to `len_max` of them and no more than a block holds. There must be some.
     pub(super) fn take(&mut self, bucket: usize, len_max: u32) -> Batch {
         let chain = &mut self.buckets[bucket];
         let first = chain.first;
         let mut batch = Batch { entries: [Entry { due_ms: 0, slot: 0 }; BLOCK_LEN], len: 0 };
-        if first == NONE {
-            return batch;
-        }
         let block = &mut self.blocks[first];
         batch.len = block.len().min(len_max as usize);
         batch.entries[..batch.len].copy_from_slice(&block.entries()[..batch.len]);
