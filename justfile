@@ -27,6 +27,10 @@ asan *args:
 coverage *args:
     scripts/coverage.sh {{args}}
 
+# Coverage-guided fuzzing: `just fuzz script` (needs a C++ compiler)
+fuzz *args:
+    scripts/fuzz.sh {{args}}
+
 # The long run of everything that has one: hours
 nightly:
     scripts/nightly.sh

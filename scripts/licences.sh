@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Licences, sources, duplicate versions and advisories of every dependency, after deny.toml: the crate's own and those of
-# the comparison package.
+# the packages for comparison and fuzzing.
 # With cargo-deny installed that is what runs. Without it, the same rules but the advisories, by cargo itself and awk.
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -21,7 +21,7 @@ skipped "advisories: cargo-deny is not installed (cargo install cargo-deny)"
 tree() { cargo tree --all-features --target all --prefix none "$@"; }
 
 # Sources: nothing but the registry and this repository.
-strange=$(grep -h '^source = ' Cargo.lock benches/compare/Cargo.lock | grep -v 'registry+https://github.com/rust-lang/crates.io-index' || true)
+strange=$(grep -h '^source = ' Cargo.lock benches/compare/Cargo.lock fuzz/Cargo.lock | grep -v 'registry+https://github.com/rust-lang/crates.io-index' || true)
 [ -z "$strange" ] || die "a dependency does not come from crates.io: $strange"
 
 # Duplicates are a warning.
@@ -34,6 +34,8 @@ allowed=$(sed -n '/^\[licenses\]/,/^\[bans\]/ s/^ *"\([^"]*\)",.*/\1/p' deny.tom
 {
     tree --format '{p}|{l}'
     tree --format '{p}|{l}' --manifest-path benches/compare/Cargo.toml
+    # libFuzzer itself is under the NCSA licence, as LLVM was: it is run here, and part of nothing that is given away.
+    tree --format '{p}|{l}' --manifest-path fuzz/Cargo.toml | grep -v '^libfuzzer-sys '
 } | sed 's/ (proc-macro)//' |
     sed 's/ (\*)$//' | sort -u |
     awk -F '|' -v allowed="$allowed" '

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The long run: the same tests with nightly counts, the loom models with a higher bound, all under AddressSanitizer.
+# The long run: the same tests with nightly counts, all under AddressSanitizer, the loom models with a higher bound, and
+# fuzzing, each target for FUZZ_SECONDS (5400).
 # Hours on two cores. Every harness leaves its counts and seed in target/evidence.
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -10,4 +11,5 @@ say "SEED=$SEED"
 scripts/test.sh
 scripts/shuttle.sh
 scripts/asan.sh
+FUZZ_SECONDS=${FUZZ_SECONDS:-5400} scripts/fuzz.sh
 LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-4} LOOM_MAX_DURATION=${LOOM_MAX_DURATION:-3600} REDELIVER_CUT=allow scripts/loom.sh

@@ -411,7 +411,7 @@ fn paths_of_one_machine() {
             || path.ends_with(".ci/run")
     };
     let mut files = Vec::new();
-    for folder in ["src", "tests", "benches", "examples", "scripts", "docs", ".ci"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz/src", "fuzz/targets", "scripts", "docs", ".ci"] {
         let folder = crate_root().join(folder);
         if folder.is_dir() {
             read(crate_root(), &folder, &is_text, &mut files);
