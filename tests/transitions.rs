@@ -1,6 +1,8 @@
 //! Every move of a message that its owner can cause, seen from outside: by stats, events and what is received.
 
-use redeliver::{Decision, Event, Filter, Fixed, Immediate, ManualClock, Queue, QueueBuilder, Stats, policy_fn};
+use redeliver::{
+    Decision, Event, Filter, Fixed, Immediate, ManualClock, Queue, QueueBuilder, ReceiptError, Stats, policy_fn,
+};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -174,6 +176,20 @@ fn a_resend_at_once_and_for_ever_takes_a_tick_each_time_and_holds_up_nobody() {
     clock.advance(Duration::from_millis(1));
     assert_eq!(queue.consumer().recv().unwrap().into_message().unwrap(), "b");
     receipt.wait().unwrap();
+}
+
+#[test]
+fn when_the_clock_has_come_to_its_end_what_is_unsent_is_dead_and_nothing_hangs() {
+    let clock = ManualClock::new();
+    let queue = builder(&clock).capacity(1).resend(Fixed::new(Duration::MAX).forever()).open().unwrap();
+    queue.producer().send("a").unwrap();
+    let receipt = queue.producer().submit("b").unwrap();
+    clock.advance(Duration::MAX); // returns
+    assert_eq!((queue.stats().unsent, queue.stats().retransmissions), (0, 1));
+    assert_eq!(receipt.wait(), Err(ReceiptError::GivenUp));
+    let letter = &queue.dead_letters().list(Filter::all())[0];
+    assert_eq!((letter.message(), letter.history()[1].rule()), (Some(&"b"), "the clock's end"));
+    assert_eq!(queue.producer().submit("c").unwrap().wait(), Err(ReceiptError::GivenUp));
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub enum Op {
     SendForNoTime,
     SendBatch(u8),
     Submit,
-    SubmitWith { keyed: bool, headers: u8 },
+    SubmitWith {
+        keyed: bool,
+        headers: u8,
+    },
     Recv,
     RecvBatch(u8),
     Ack(u8),
@@ -50,6 +53,10 @@ pub enum Op {
     Resume,
     Close,
     Drain,
+    /// Some of the above in a row, for what takes too many steps to be found by chance.
+    Fill,
+    RecvAll,
+    AckEveryOther(bool),
     Redrive(u8),
     HoldLetter(u8),
     LetGoOfLetters,
@@ -59,24 +66,34 @@ pub enum Op {
 /// The settings of a queue that is small enough to be filled.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Small {
-    pub capacity: u8,
-    pub lease_ms: u16,
-    pub max_deliveries: u8,
-    pub dead_letter_capacity: u8,
-    pub resend_capacity: u8,
-    pub retry: Option<Spec>,
-    pub resend: Option<Spec>,
-    pub seed: u64,
+    capacity: u8,
+    lease_ms: u16,
+    max_deliveries: u8,
+    dead_letter_capacity: u8,
+    resend_capacity: u8,
+    retry: Option<Spec>,
+    resend: Option<Spec>,
+    seed: u64,
 }
 
 impl Small {
+    /// A few seats as a rule; sometimes more than a sample of 64 in one lap.
+    pub fn capacity(&self) -> usize {
+        let asked = usize::from(self.capacity);
+        1 + if asked < 192 { asked % 8 } else { asked }
+    }
+
+    pub fn max_deliveries(&self) -> u32 {
+        1 + u32::from(self.max_deliveries % 8)
+    }
+
     pub fn builder(&self, clock: &ManualClock) -> QueueBuilder<Message> {
         let mut builder = Queue::builder("fuzz")
-            .capacity(1 + usize::from(self.capacity))
+            .capacity(self.capacity())
             .lease(Duration::from_millis(1 + u64::from(self.lease_ms)))
-            .max_deliveries(20 + u32::from(self.max_deliveries))
-            .dead_letter_capacity(1 + usize::from(self.dead_letter_capacity))
-            .resend_capacity(usize::from(self.resend_capacity))
+            .max_deliveries(self.max_deliveries())
+            .dead_letter_capacity(1 + usize::from(self.dead_letter_capacity % 4))
+            .resend_capacity(usize::from(self.resend_capacity % 4))
             .seed(self.seed)
             .clock(clock.clone());
         if let Some(retry) = &self.retry {
@@ -87,6 +104,14 @@ impl Small {
         }
         builder
     }
+}
+
+/// What a settle makes of its message.
+#[derive(Clone, Copy)]
+enum End {
+    ForGood,
+    Failed,
+    NoAttempt,
 }
 
 /// With unsent messages about, time goes in steps of at most this: each of their resends is one, a millisecond apart.
@@ -104,6 +129,8 @@ pub struct World {
     /// The messages that the queue has taken in, and those of them that are done.
     taken: BTreeMap<u32, MessageId>,
     settled: BTreeSet<u32>,
+    /// Which attempt a message's next delivery is; not here: the first.
+    attempts: BTreeMap<u32, u32>,
     next: u32,
     receipts: Vec<Receipt>,
     held: Vec<Delivery<Message>>,
@@ -131,6 +158,7 @@ impl World {
             token: Arc::default(),
             taken: BTreeMap::new(),
             settled: BTreeSet::new(),
+            attempts: BTreeMap::new(),
             next: 0,
             receipts: Vec::new(),
             held: Vec::new(),
@@ -166,16 +194,18 @@ impl World {
                 if let Ok(batch) = self.consumer().try_recv_batch(usize::from(max)) {
                     assert!(!self.is_paused && !batch.is_empty() && batch.len() <= usize::from(max).max(1));
                     assert_eq!(batch.iter().len(), batch.len());
-                    batch.iter().for_each(|item| self.assert_unsettled(item.message().number, item.id()));
+                    batch.iter().for_each(|item| self.delivered(item.message().number, item.id(), item.attempt()));
                     self.batches.push(batch);
                 }
             }
-            Op::Ack(at) => self.settle(at, |delivery| delivery.ack(), true),
-            Op::IntoMessage(at) => self.settle(at, |delivery| delivery.into_message().map(drop), true),
-            Op::Nack(at) => self.settle(at, |delivery| delivery.nack("no"), false),
-            Op::NackAfter(at, after) => self.settle(at, |delivery| delivery.nack_after(after.get(), "later"), false),
-            Op::Snooze(at, after) => self.settle(at, |delivery| delivery.snooze(after.get()), false),
-            Op::Reject(at) => self.settle(at, |delivery| delivery.reject("never"), false),
+            Op::Ack(at) => self.settle(at, |delivery| delivery.ack(), End::ForGood),
+            Op::IntoMessage(at) => self.settle(at, |delivery| delivery.into_message().map(drop), End::ForGood),
+            Op::Nack(at) => self.settle(at, |delivery| delivery.nack("no"), End::Failed),
+            Op::NackAfter(at, after) => {
+                self.settle(at, |delivery| delivery.nack_after(after.get(), "later"), End::Failed)
+            }
+            Op::Snooze(at, after) => self.settle(at, |delivery| delivery.snooze(after.get()), End::NoAttempt),
+            Op::Reject(at) => self.settle(at, |delivery| delivery.reject("never"), End::Failed),
             Op::Extend(at, by) => {
                 if let Some(delivery) = pick(&self.held, at) {
                     let was_lost = delivery.is_lost();
@@ -223,12 +253,23 @@ impl World {
                 let stats = self.queue.stats();
                 assert_eq!(left, stats.ready + stats.in_flight + stats.delayed + stats.unsent);
             }
+            Op::Fill => {
+                let room = self.capacity.saturating_sub(self.queue.stats().ready);
+                (0..=room.min(16)).for_each(|_| self.send(|producer, message| producer.try_send(message).ok()));
+            }
+            Op::RecvAll => (0..self.queue.len().min(16)).for_each(|_| self.recv()),
+            Op::AckEveryOther(first) => {
+                for at in (0..self.held.len().min(16)).rev().filter(|at| (at % 2 == 0) == first) {
+                    self.settle(at as u8, |delivery| delivery.ack(), End::ForGood);
+                }
+            }
             Op::Redrive(at) => {
                 let letters = self.queue.dead_letters().list(Filter::all());
                 if let Some(letter) = pick(&letters, at) {
                     assert!(self.queue.dead_letters().redrive(letter.id()));
                     assert!(!self.queue.dead_letters().redrive(letter.id()), "it lives");
                     self.dead -= 1;
+                    self.attempts.remove(&letter.message().expect("there").number);
                 }
             }
             Op::HoldLetter(at) => {
@@ -311,17 +352,19 @@ impl World {
 
     // ---- receiving ----
 
-    fn assert_unsettled(&self, number: u32, id: MessageId) {
+    fn delivered(&mut self, number: u32, id: MessageId, attempt: u32) {
         assert_eq!(self.taken.get(&number), Some(&id), "delivered under another id, or never taken in");
         assert!(!self.settled.contains(&number), "delivered after it was settled");
+        let next = self.attempts.entry(number).or_insert(1);
+        assert!(attempt == *next && attempt <= self.max_deliveries, "attempt {attempt} in place of {next}");
+        *next += 1;
     }
 
     fn recv(&mut self) {
         match self.consumer().try_recv() {
             Ok(delivery) => {
                 assert!(!self.is_paused, "a queue that is paused hands nothing out");
-                self.assert_unsettled(delivery.number, delivery.id());
-                assert!((1..=self.max_deliveries).contains(&delivery.attempt()));
+                self.delivered(delivery.number, delivery.id(), delivery.attempt());
                 assert!(!delivery.is_lost());
                 self.held.push(delivery);
             }
@@ -333,19 +376,16 @@ impl World {
         }
     }
 
-    fn settle(
-        &mut self,
-        at: u8,
-        settle: impl FnOnce(Delivery<Message>) -> Result<(), SettleError<Message>>,
-        for_good: bool,
-    ) {
+    fn settle(&mut self, at: u8, settle: impl FnOnce(Delivery<Message>) -> Result<(), SettleError<Message>>, end: End) {
         let Some(delivery) = take(&mut self.held, at) else { return };
         let (number, was_lost) = (delivery.number, delivery.is_lost());
         match settle(delivery) {
             Ok(()) => {
                 assert!(!was_lost, "a lease that was lost settles nothing");
-                if for_good {
-                    assert!(self.settled.insert(number), "settled twice");
+                match end {
+                    End::ForGood => assert!(self.settled.insert(number), "settled twice"),
+                    End::NoAttempt => *self.attempts.entry(number).or_insert(2) -= 1,
+                    End::Failed => {}
                 }
             }
             Err(error) => {
@@ -421,8 +461,10 @@ impl World {
         self.batches.clear();
         self.come_to_rest();
         self.leaked.clear(); // which may have been extended for ever
+        self.letters.clear();
         self.come_to_rest();
         let stats = self.queue.stats();
+        assert_eq!(stats.pinned, 0, "nobody reads a seat any more");
         assert_eq!(stats.ready + stats.in_flight + stats.delayed + stats.unsent, 0, "{stats:?}");
         assert_eq!(self.consumer().try_recv().unwrap_err(), TryRecvError::Closed);
         let mut over: BTreeSet<u32> = self.settled.clone();
@@ -431,8 +473,8 @@ impl World {
             assert!(over.insert(number), "dead and settled, or dead twice");
         }
         assert_eq!(over.len() as u64 + stats.parked + stats.discarded, self.taken.len() as u64);
-        let World { queue, producers, consumers, letters, told, token, .. } = self;
-        drop((queue, producers, consumers, letters, told));
+        let World { queue, producers, consumers, told, token, .. } = self;
+        drop((queue, producers, consumers, told));
         assert_eq!(Arc::strong_count(&token), 1, "a message was not dropped");
     }
 
@@ -440,7 +482,7 @@ impl World {
         for _ in 0..3 {
             self.check();
             while let Ok(delivery) = self.consumer().try_recv() {
-                self.assert_unsettled(delivery.number, delivery.id());
+                self.delivered(delivery.number, delivery.id(), delivery.attempt());
                 let number = delivery.number;
                 assert!(delivery.ack().is_ok() && self.settled.insert(number));
             }

@@ -16,7 +16,7 @@ fuzz_target!(|input: Input| {
     let clock = ManualClock::new();
     let settings = &input.settings;
     let Ok(queue) = settings.builder(&clock).open() else { return };
-    let mut world = World::new(queue, clock, 1 + u64::from(settings.capacity), 20 + u32::from(settings.max_deliveries));
+    let mut world = World::new(queue, clock, settings.capacity() as u64, settings.max_deliveries());
     input.ops.into_iter().for_each(|op| world.step(op));
     world.end();
 });

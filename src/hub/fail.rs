@@ -181,10 +181,16 @@ impl<T: Send + Sync + 'static> Core<T> {
         if ledger.ended {
             return;
         }
-        // A queue that was closed while the policy was asked sends nothing again.
         let is_unsent = ledger.entry(key).receipt.is_some();
-        let (decision, rule) =
-            if is_unsent && self.ring.is_closed() { (Decision::DeadLetter, "close".into()) } else { (decision, rule) };
+        let (decision, rule) = match decision {
+            // A queue that was closed while the policy was asked sends nothing again.
+            _ if is_unsent && self.ring.is_closed() => (Decision::DeadLetter, "close".into()),
+            // A clock that has come to its end has no tick left in which to send it.
+            Decision::Retry { .. } if is_unsent && self.side.now_ms() == u64::MAX => {
+                (Decision::DeadLetter, "the clock's end".into())
+            }
+            decision => (decision, rule),
+        };
         let delay = if let Decision::Retry { after } = decision { Some(after) } else { None };
         let at = self.side.clock.system_time();
         let entry = ledger.entry(key);
