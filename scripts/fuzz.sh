@@ -4,7 +4,7 @@
 #   scripts/fuzz.sh TARGET           one of them
 #   scripts/fuzz.sh TARGET FILE…     replays inputs
 #
-#   SEED                     libFuzzer's seed (default: fixed, and each run begins from nothing, so that it can be repeated)
+#   SEED                     libFuzzer's seed (default: fixed, and no run knows of another, so that it can be repeated)
 #   REDELIVER_TIER=nightly   goes on from the inputs that earlier runs have found, in target/fuzz/corpus
 # An input that breaks a promise is kept in target/fuzz/artifacts. Needs a C++ compiler, and is skipped, visibly, without.
 # shellcheck source=scripts/common.sh
@@ -57,12 +57,16 @@ if [ "$#" -gt 0 ]; then
     exec "$binaries/${targets[0]}" "${limits[@]}" "$@"
 fi
 
+# Begins with the inputs of fuzz/seeds, which are the way to what takes too long to be found by chance.
 fuzz() {
-    local name=$1 corpus=()
-    if [ "${REDELIVER_TIER:-}" = nightly ]; then
-        corpus=("$root/target/fuzz/corpus/$name")
-        mkdir -p "${corpus[0]}"
+    local name=$1 found=$root/target/fuzz/corpus/$1 corpus
+    if [ "${REDELIVER_TIER:-}" != nightly ]; then
+        found=$CARGO_TARGET_DIR/fresh/$name
+        rm -rf "$found"
     fi
+    mkdir -p "$found"
+    corpus=("$found")
+    [ ! -d "fuzz/seeds/$name" ] || corpus+=("fuzz/seeds/$name")
     "$binaries/$name" "${limits[@]}" -max_total_time="$seconds" -seed="$seed" -max_len=1024 -print_final_stats=1 \
         -artifact_prefix="$artifacts/$name-" "${corpus[@]}" >"$logs/$name.log" 2>&1
 }
