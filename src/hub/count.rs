@@ -18,9 +18,10 @@ impl<T: Send + Sync + 'static> Core<T> {
         ledger.move_in_all(); // so that a seat counts as pinned only if somebody still reads it
         self.unlock(ledger);
         let ledger = self.side.ledger.lock();
+        // In this order: what is taken meanwhile may count as in flight, but never as acked.
+        let taken = self.ring.taken();
         let census = self.ring.census();
         let (counts, population) = (ledger.counts, ledger.population);
-        let taken = self.ring.taken();
         let overflow = ledger.overflow.len() as u64;
         Stats {
             ready: census.ready + overflow + population.ready,

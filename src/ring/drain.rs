@@ -15,9 +15,13 @@ pub(crate) struct Census {
 impl<P, B> Ring<P, B> {
     /// Looks at every seat.
     pub(crate) fn census(&self) -> Census {
+        let head = self.head();
         let mut census = Census::default();
-        for seat in &self.seats {
-            match state(seat.stamp.load(Acquire)) {
+        for (index, seat) in self.seats.iter().enumerate() {
+            let stamp = seat.stamp.load(Acquire);
+            match state(stamp) {
+                // Its receiver has claimed it and not yet said so in the stamp.
+                READY if (lap(stamp) << self.shift | index as u64) < head => census.in_flight += 1,
                 READY => census.ready += 1,
                 FLIGHT | MEMBER | BUSY | SETTLING => census.in_flight += 1,
                 LOST | LATE | STAY => census.pinned += 1,
