@@ -3,12 +3,13 @@
 //! A message whose first delivery succeeds never comes here. Everything in this file happens under the hub's one lock and
 //! runs no user's code; who decides what happens is in `hub/`, which moves are legal is in `lifecycle`.
 
-use crate::dead_letters::{DeadLetter, DeadStore};
+use crate::dead_store::DeadStore;
 use crate::envelope::Envelope;
 use crate::error::ReceiptError;
 use crate::events::Event;
 use crate::history::{ATTEMPTS_MAX, Attempt};
 use crate::hub::Slot;
+use crate::letter::DeadLetter;
 use crate::lifecycle::{self, State, Trigger};
 use crate::message::MessageId;
 use crate::panics::drop_contained;

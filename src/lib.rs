@@ -82,16 +82,19 @@ mod chance;
 mod clock;
 mod consumer;
 mod dead_letters;
+mod dead_store;
 mod delivery;
 mod driver;
 mod envelope;
 mod error;
 mod events;
+mod filter;
 mod futures;
 mod history;
 mod hub;
 mod latch;
 mod ledger;
+mod letter;
 mod lifecycle;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod lock_free;
@@ -117,14 +120,16 @@ pub use batch::{Batch, BatchIntoIter, BatchItem};
 pub use builder::QueueBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::Consumer;
-pub use dead_letters::{DeadLetter, DeadLetters, Filter};
+pub use dead_letters::DeadLetters;
 pub use delivery::{Delivery, KeepAlive};
 pub use error::{
     BatchError, DrainError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError, SendErrorKind,
     SettleError, SettleErrorKind, StaleLease, TryRecvError,
 };
 pub use events::Event;
+pub use filter::Filter;
 pub use history::Attempt;
+pub use letter::DeadLetter;
 pub use message::{Headers, MessageId, ParseMessageIdError};
 pub use metrics::Latency;
 pub use producer::{MessageBuilder, Producer};

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics"]),
     ("parts", &["latch", "metrics", "model_runner", "ring", "sync", "timeline", "wait", "wheel"]),
     ("rules", &["lifecycle", "retry"]),
-    ("joints", &["clock", "driver", "envelope", "events", "ledger", "receipt"]),
+    ("joints", &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt"]),
     (
         "rooms",
         &[
@@ -44,7 +44,6 @@ const UPWARD: &[(&str, &str, &str)] = &[
     ("error", "delivery", "a failed settle gives the delivery back, inside its error"),
     ("error", "retry", "a queue that does not open says which setting of its policy is at fault"),
     ("envelope", "hub", "names the type whose seat the message may still be in; calls nothing of it"),
-    ("ledger", "dead_letters", "dead letters are kept under the ledger's lock, in a store of theirs"),
     ("ledger", "hub", "what a worker holds is known under the ledger's lock"),
     ("hub", "lib", "its models speak the public names, as a user's threads do"),
 ];
@@ -341,7 +340,7 @@ finds: &[
     ("clock.rs", "macro_rules! m { () => { $crate::queue::Queue } }"),
     ("novelty.rs", "//! A room without a layer."),
     ("queue.rs", "use crate::novelty::New;"),
-    ("ledger.rs", "// uses none of its exceptions"),
+    ("envelope.rs", "// uses none of its exceptions"),
 ],
 passes: &[
     ("queue.rs", "use crate::{hub::Hub, message::{Headers, MessageId}};"),

@@ -4,10 +4,10 @@
 //! held while the policy, which is the user's code, runs.
 
 use super::*;
-use crate::dead_letters::DeadLetter;
 use crate::error::SettleErrorKind;
 use crate::events::Event;
 use crate::history::Attempt;
+use crate::letter::DeadLetter;
 use crate::lifecycle::{State, Trigger};
 use crate::panics::{catch, contained, drop_contained};
 use crate::retry::{Cause, Decision, Failure};
