@@ -5,6 +5,7 @@ use crate::envelope::Envelope;
 use crate::error::{SettleError, SettleErrorKind};
 use crate::hub::Hub;
 use crate::message::{Headers, MessageId};
+use crate::reason::Reason;
 use crate::ring::{Load, Run, Split};
 use std::error::Error;
 use std::fmt;
@@ -107,9 +108,10 @@ impl<T: Send + Sync + 'static> Batch<T> {
     /// # Errors
     /// One [`SettleError`] for each message whose lease was lost; the others are settled.
     pub fn nack_all(self, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Result<(), Vec<SettleError<T>>> {
-        let reason: Arc<dyn Error + Send + Sync> = Arc::from(reason.into());
-        let failed: Vec<_> =
-            self.into_iter().filter_map(|delivery| delivery.nack_shared(reason.clone()).err()).collect();
+        let Reason { error, error_type } = Reason::new(reason);
+        let error: Arc<dyn Error + Send + Sync> = Arc::from(error);
+        let reason = || Reason { error: error.clone(), error_type };
+        let failed: Vec<_> = self.into_iter().filter_map(|delivery| delivery.nack_shared(reason()).err()).collect();
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
 }

@@ -5,6 +5,7 @@ use crate::history::Attempt;
 use crate::hub::{ColdDelivery, Core, Fault, Hub, LeaseId};
 use crate::message::{Headers, MessageId};
 use crate::panics::drop_contained;
+use crate::reason::Reason;
 use crate::ring::{Held, Hold, Load, Look, Tenancy};
 use std::fmt;
 use std::ops::Deref;
@@ -232,11 +233,14 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     /// # Errors
     /// [`StaleLease`](SettleErrorKind::StaleLease) if the lease was lost; nothing has changed.
     pub fn nack(self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Result<(), SettleError<T>> {
-        self.fail(Fault::Nack(reason.into()))
+        self.fail(Fault::Nack(Reason::new(reason)))
     }
 
     /// As [`nack`](Self::nack), with a reason that many deliveries share.
-    pub(crate) fn nack_shared(self, reason: Arc<dyn std::error::Error + Send + Sync>) -> Result<(), SettleError<T>> {
+    pub(crate) fn nack_shared(
+        self,
+        reason: Reason<Arc<dyn std::error::Error + Send + Sync>>,
+    ) -> Result<(), SettleError<T>> {
         self.fail(Fault::NackShared(reason))
     }
 
@@ -264,7 +268,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
         after: Duration,
         reason: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<(), SettleError<T>> {
-        self.fail(Fault::NackAfter(reason.into(), after))
+        self.fail(Fault::NackAfter(Reason::new(reason), after))
     }
 
     /// Never again: a dead letter now, with this reason.
@@ -282,7 +286,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     /// # Errors
     /// [`StaleLease`](SettleErrorKind::StaleLease) if the lease was lost; nothing has changed.
     pub fn reject(self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Result<(), SettleError<T>> {
-        self.fail(Fault::Reject(reason.into()))
+        self.fail(Fault::Reject(Reason::new(reason)))
     }
 
     /// Not now: handed over again after `after`, and this hand-over was no attempt.

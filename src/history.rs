@@ -32,6 +32,7 @@ pub struct Attempt {
     pub(crate) attempt: u32,
     pub(crate) at: SystemTime,
     pub(crate) error: Arc<str>,
+    pub(crate) error_type: Option<&'static str>,
     pub(crate) delay: Option<Duration>,
     pub(crate) rule: Arc<str>,
 }
@@ -55,6 +56,31 @@ impl Attempt {
         &self.error
     }
 
+    /// The name of the error's type, as `std::any::type_name` has it: of the value that was given to `nack`, `nack_after`,
+    /// `reject` or `nack_all`. `None` where no type is known: the reason was a text or an error that was boxed already, or
+    /// nobody gave one (a dropped delivery, a lost lease, a full queue).
+    ///
+    /// It is for people: the compiler may name a type differently from one version to the next, so a program should decide by
+    /// the error itself, which the policy gets to see.
+    ///
+    /// ```
+    /// use redeliver::{Immediate, Queue};
+    ///
+    /// let queue = Queue::builder("jobs").retry(Immediate).open()?;
+    /// queue.producer().send("job")?;
+    /// queue.consumer().recv()?.nack(std::fmt::Error)?;
+    /// queue.consumer().recv()?.nack("a text has no type to speak of")?;
+    /// let delivery = queue.consumer().recv()?;
+    /// let types: Vec<_> = delivery.history().iter().map(|attempt| attempt.error_type()).collect();
+    /// assert_eq!(types, [Some("core::fmt::Error"), None]);
+    /// # delivery.ack()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn error_type(&self) -> Option<&str> {
+        self.error_type
+    }
+
     /// How long the message then had to wait; `None` if it was given up.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {
@@ -73,6 +99,7 @@ impl fmt::Debug for Attempt {
         f.debug_struct("Attempt")
             .field("attempt", &self.attempt)
             .field("error", &self.error)
+            .field("error_type", &self.error_type)
             .field("delay", &self.delay)
             .field("rule", &self.rule)
             .finish_non_exhaustive()

@@ -105,6 +105,7 @@ mod model_runner;
 mod panics;
 mod producer;
 mod queue;
+mod reason;
 mod receipt;
 mod retry;
 mod ring;

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// From the bottom to the top: a room imports from its own layer and from those before it.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("words", &["chance", "error", "history", "message", "panics"]),
+    ("words", &["chance", "error", "history", "message", "panics", "reason"]),
     ("parts", &["latch", "metrics", "model_runner", "ring", "sync", "timeline", "wait", "wheel"]),
     ("rules", &["lifecycle", "retry"]),
     ("joints", &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt"]),

@@ -10,19 +10,18 @@ use crate::history::Attempt;
 use crate::letter::DeadLetter;
 use crate::lifecycle::{State, Trigger};
 use crate::panics::{catch, contained, drop_contained};
+use crate::reason::{BoxError, Reason};
 use crate::retry::{Cause, Decision, Failure};
 use crate::ring::Won;
 use crate::sync::MutexGuard;
 
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
-
 /// Why an attempt failed, with what the policy may want to look at.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    Nack(BoxError),
-    NackShared(Arc<dyn std::error::Error + Send + Sync + 'static>),
-    NackAfter(BoxError, Duration),
-    Reject(BoxError),
+    Nack(Reason<BoxError>),
+    NackShared(Reason<Arc<dyn std::error::Error + Send + Sync + 'static>>),
+    NackAfter(Reason<BoxError>, Duration),
+    Reject(Reason<BoxError>),
     Dropped,
     Panicked,
     /// A worker's handler panicked, with this message.
@@ -39,8 +38,8 @@ pub(crate) enum Fault {
 impl Fault {
     fn cause(&self) -> Cause<'_> {
         match self {
-            Fault::Nack(error) | Fault::NackAfter(error, _) | Fault::Reject(error) => Cause::Nack(&**error),
-            Fault::NackShared(error) => Cause::Nack(&**error),
+            Fault::Nack(reason) | Fault::NackAfter(reason, _) | Fault::Reject(reason) => Cause::Nack(&*reason.error),
+            Fault::NackShared(reason) => Cause::Nack(&*reason.error),
             Fault::Dropped | Fault::Discard => Cause::Dropped,
             Fault::Panicked | Fault::HandlerPanicked(_) => Cause::Panicked,
             Fault::LeaseExpired => Cause::LeaseExpired,
@@ -59,6 +58,20 @@ impl Fault {
                 .into(),
         }
     }
+
+    fn error_type(&self) -> Option<&'static str> {
+        match self {
+            Fault::Nack(reason) | Fault::NackAfter(reason, _) | Fault::Reject(reason) => reason.error_type,
+            Fault::NackShared(reason) => reason.error_type,
+            _ => None,
+        }
+    }
+}
+
+/// What a history says of an error.
+struct Said {
+    error: Arc<str>,
+    error_type: Option<&'static str>,
 }
 
 /// A failed attempt, as the policy is told of it.
@@ -171,12 +184,13 @@ impl<T: Send + Sync + 'static> Core<T> {
             let (decision, rule) = self.ask(&case, &fault);
             let attempt = case.attempt;
             drop_contained(case.envelope); // the last one, if the queue has ended while its policy was asked
-            self.carry_out(key, attempt, fault.text(), decision, rule);
+            let said = Said { error: fault.text(), error_type: fault.error_type() };
+            self.carry_out(key, attempt, said, decision, rule);
         }
         drop_contained(fault); // the error is the user's
     }
 
-    fn carry_out(&self, key: u32, attempt: u32, error: Arc<str>, decision: Decision, rule: Arc<str>) {
+    fn carry_out(&self, key: u32, attempt: u32, said: Said, decision: Decision, rule: Arc<str>) {
         let mut ledger = self.side.ledger.lock();
         if ledger.ended {
             return;
@@ -193,9 +207,10 @@ impl<T: Send + Sync + 'static> Core<T> {
         };
         let delay = if let Decision::Retry { after } = decision { Some(after) } else { None };
         let at = self.side.clock.system_time();
+        let Said { error, error_type } = said;
         let entry = ledger.entry(key);
         entry.previous_delay = delay.or(entry.previous_delay);
-        entry.record(Attempt { attempt, at, error, delay, rule });
+        entry.record(Attempt { attempt, at, error, error_type, delay, rule });
         ledger.unseat(key);
         match decision {
             Decision::Retry { after } => self.put_back(&mut ledger, key, after),

@@ -8,6 +8,7 @@ use crate::delivery::Delivery;
 use crate::error::{RecvError, SettleError};
 use crate::hub::{LeaseId, Slot};
 use crate::latch::Latch;
+use crate::reason;
 use crate::sync::Mutex;
 use crate::wait::Waiters;
 use std::error::Error;
@@ -122,15 +123,17 @@ impl<T: Send + Sync + 'static> Pool<T> {
             Outcome::Discard => settle_each(&Delivery::discard),
             Outcome::Retry(reason) => {
                 let reason: SharedReason = reason.into();
-                settle_each(&|delivery| delivery.nack_shared(reason.clone()));
+                settle_each(&|delivery| {
+                    delivery.nack_shared(reason::Reason { error: reason.clone(), error_type: None })
+                });
             }
             Outcome::RetryAfter(after, reason) => {
                 let reason: SharedReason = reason.into();
-                settle_each(&|delivery| delivery.nack_after(after, Shared(reason.clone())));
+                settle_each(&|delivery| delivery.nack_after(after, boxed(&reason)));
             }
             Outcome::DeadLetter(reason) => {
                 let reason: SharedReason = reason.into();
-                settle_each(&|delivery| delivery.reject(Shared(reason.clone())));
+                settle_each(&|delivery| delivery.reject(boxed(&reason)));
             }
         }
     }
@@ -141,6 +144,10 @@ type SharedReason = Arc<dyn Error + Send + Sync>;
 /// One reason of many messages, where no policy asks for its type.
 #[derive(Debug)]
 struct Shared(SharedReason);
+
+fn boxed(reason: &SharedReason) -> Box<dyn Error + Send + Sync> {
+    Box::new(Shared(reason.clone()))
+}
 
 impl fmt::Display for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
