@@ -5,6 +5,7 @@ use crate::envelope::Envelope;
 use crate::error::{SettleError, SettleErrorKind};
 use crate::hub::Hub;
 use crate::message::{Headers, MessageId};
+use crate::panics::drop_contained;
 use crate::reason::Reason;
 use crate::ring::{Load, Run, Split};
 use std::error::Error;
@@ -112,6 +113,7 @@ impl<T: Send + Sync + 'static> Batch<T> {
         let error: Arc<dyn Error + Send + Sync> = Arc::from(error);
         let reason = || Reason { error: error.clone(), error_type };
         let failed: Vec<_> = self.into_iter().filter_map(|delivery| delivery.nack_shared(reason()).err()).collect();
+        drop_contained(error); // the last one: it is the user's
         if failed.is_empty() { Ok(()) } else { Err(failed) }
     }
 }

@@ -472,6 +472,11 @@ fn an_error_whose_drop_panics_hurts_nobody_wherever_it_is_dropped() {
     let mut cold = Some(queue.consumer().recv().unwrap());
     quietly("a redelivery", &mut || cold.take().unwrap().nack(nasty()).unwrap());
     queue.consumer().recv().unwrap().ack().unwrap();
+    // One that many share is dropped by the last of them, or by the batch.
+    queue.producer().send_batch([5, 6]).unwrap();
+    let mut batch = Some(queue.consumer().recv_batch(2).unwrap());
+    quietly("a batch", &mut || batch.take().unwrap().nack_all(nasty()).unwrap());
+    queue.consumer().recv_batch(2).unwrap().ack_all().unwrap();
     // A settle that comes too late drops the error at once.
     let mut late = Some(first(2));
     clock.advance(lease);
