@@ -47,12 +47,10 @@ impl<T: Send + Sync + 'static> DeadLetters<T> {
         self.len() == 0
     }
 
-    /// Those that the filter names, in the order in which they died. All of them: there is no hidden limit.
+    /// Those that the filter means, in the order in which they died. All of them: there is no hidden limit.
     #[must_use]
     pub fn list(&self, filter: Filter) -> Vec<Arc<DeadLetter<T>>> {
-        let now_ms = self.hub.side.now_ms();
-        let letters = self.hub.side.ledger.lock().dead.letters();
-        letters.into_iter().filter(|letter| filter.matches(letter, now_ms)).collect()
+        self.hub.chosen(&filter).into_iter().map(|(_, letter)| letter).collect()
     }
 
     /// The one with this id.

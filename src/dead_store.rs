@@ -38,9 +38,9 @@ impl<T: Send + Sync + 'static> DeadStore<T> {
         Arc::get_mut(letter).map(|letter| &mut letter.envelope)
     }
 
-    /// All of them, in the order in which they died.
-    pub(crate) fn letters(&self) -> Vec<Arc<DeadLetter<T>>> {
-        self.letters.values().cloned().collect()
+    /// All of them, in the order in which they died, each with the number of its death.
+    pub(crate) fn letters(&self) -> Vec<(u64, Arc<DeadLetter<T>>)> {
+        self.letters.iter().map(|(death, letter)| (*death, letter.clone())).collect()
     }
 
     pub(crate) fn insert(&mut self, letter: DeadLetter<T>) {

@@ -60,8 +60,8 @@ impl Attempt {
     /// `reject` or `nack_all`. `None` where no type is known: the reason was a text or an error that was boxed already, or
     /// nobody gave one (a dropped delivery, a lost lease, a full queue).
     ///
-    /// It is for people: the compiler may name a type differently from one version to the next, so a program should decide by
-    /// the error itself, which the policy gets to see.
+    /// For people and for [`Filter::error_type`](crate::Filter::error_type): the compiler may name a type differently from
+    /// one version to the next, so a program should decide by the error itself, which the policy gets to see.
     ///
     /// ```
     /// use redeliver::{Immediate, Queue};

@@ -56,7 +56,7 @@ impl<T: Send + Sync + 'static> DeadLetter<T> {
         &self.reason
     }
 
-    /// When it died, by the wall clock.
+    /// When it died, by the wall clock; of one that had to wait for room in the store, when it found it.
     #[must_use]
     pub fn died_at(&self) -> SystemTime {
         self.died_at

@@ -7,7 +7,6 @@ use super::*;
 use crate::error::SettleErrorKind;
 use crate::events::Event;
 use crate::history::Attempt;
-use crate::letter::DeadLetter;
 use crate::lifecycle::{State, Trigger};
 use crate::panics::{catch, contained, drop_contained};
 use crate::reason::{BoxError, Reason};
@@ -323,40 +322,5 @@ impl<T: Send + Sync + 'static> Core<T> {
         ledger.go(key, Trigger::GiveUp);
         self.inter(ledger, key);
         ledger.aftermath.events.push(if was_unsent { Event::GivenUp { id } } else { Event::DeadLettered { id } });
-    }
-
-    /// Turns an entry that is dead into a letter.
-    fn inter(&self, ledger: &mut Ledger<T>, key: u32) {
-        let entry = ledger.entry(key);
-        let reason = entry.history.last().map_or_else(|| "unknown".into(), |last| last.error.clone());
-        let letter = DeadLetter {
-            envelope: entry.envelope.clone(),
-            reason,
-            died_at: self.side.clock.system_time(),
-            died_ms: self.side.now_ms(),
-            history: entry.history.clone(),
-        };
-        ledger.inter(key, letter);
-    }
-
-    /// Brings a dead letter back to life at attempt 1. False: there is none with this id.
-    pub(crate) fn redrive(&self, id: MessageId) -> bool {
-        let mut ledger = self.side.ledger.lock();
-        let Some(letter) = ledger.dead.remove(id) else { return false };
-        let now_ms = self.side.now_ms();
-        let key = ledger.admit(letter.envelope.clone(), State::Dead, 0, now_ms);
-        ledger.entry(key).history = letter.history.clone();
-        if let Some(pos) = letter.envelope.seat() {
-            ledger.set_late(pos, key);
-        }
-        ledger.go(key, Trigger::Redrive);
-        if let Some(parked) = ledger.next_parked() {
-            ledger.go(parked, Trigger::Room);
-            let id = ledger.entry(parked).envelope.id;
-            self.inter(&mut ledger, parked);
-            ledger.aftermath.events.push(Event::DeadLettered { id });
-        }
-        self.unlock(ledger);
-        true
     }
 }

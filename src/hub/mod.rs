@@ -8,6 +8,7 @@
 //! | `fail` | a delivery that ended badly to its next attempt, or to the dead letters |
 //! | `keep` | a lease to its worker for longer, or back from it |
 //! | `tasks` | a task to its place in the waiting rooms, and out of it |
+//! | `dead` | a dead letter into the store, and out of it |
 //! | `lease` | what a valid lease may do: ack, extend |
 //! | `resend` | a message that was not accepted to its next try |
 //! | `fire` | what has fallen due |
@@ -18,6 +19,7 @@
 
 mod accept;
 mod count;
+mod dead;
 mod ending;
 mod fail;
 mod fire;
