@@ -1,9 +1,10 @@
-//! The dead letters of a queue, as their owner works with them: look, bring back.
+//! The dead letters of a queue, as their owner works with them: look, bring back, drop.
 
 use crate::filter::Filter;
 use crate::hub::Hub;
 use crate::letter::DeadLetter;
 use crate::message::MessageId;
+use crate::rate::Rate;
 use crate::ring::Door;
 use std::fmt;
 use std::sync::Arc;
@@ -48,9 +49,10 @@ impl<T: Send + Sync + 'static> DeadLetters<T> {
     }
 
     /// Those that the filter means, in the order in which they died. All of them: there is no hidden limit.
+    /// What dies or leaves while it looks may be missing.
     #[must_use]
     pub fn list(&self, filter: Filter) -> Vec<Arc<DeadLetter<T>>> {
-        self.hub.chosen(&filter).into_iter().map(|(_, letter)| letter).collect()
+        self.hub.list(filter)
     }
 
     /// The one with this id.
@@ -60,9 +62,60 @@ impl<T: Send + Sync + 'static> DeadLetters<T> {
     }
 
     /// Brings one back: it is ready again, with its id and history, and starts again at attempt 1. Enters even when the
-    /// queue is full, and sends wait. False if there is no such dead letter.
+    /// queue is full, and sends wait. False if there is no such dead letter, or if the last [`Queue`](crate::Queue) and
+    /// [`Consumer`](crate::Consumer) are gone and nobody could receive it.
     pub fn redrive(&self, id: MessageId) -> bool {
         self.hub.redrive(id)
+    }
+
+    /// As [`redrive`](Self::redrive), for those that the filter means, in the order in which they died; returns how many.
+    /// Never waits: at a [`Rate`] they all leave the store now, and wait as delayed messages, by the queue's clock, until
+    /// their turn comes. Each call has a rate of its own.
+    ///
+    /// ```
+    /// use redeliver::{Filter, ManualClock, Never, Queue, Rate};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let queue = Queue::builder("mail").retry(Never).clock(clock.clone()).open()?;
+    /// queue.producer().send_batch(0..100)?;
+    /// queue.consumer().recv_batch(100)?.nack_all("the server was down").unwrap();
+    ///
+    /// let dead = queue.dead_letters();
+    /// assert_eq!(dead.redrive_all(Filter::all().reason_is("another reason"), Rate::unlimited()), 0);
+    /// assert_eq!(dead.redrive_all(Filter::all(), Rate::per_second(10)), 100);
+    /// clock.advance(Duration::from_millis(999));
+    /// assert_eq!((queue.stats().ready, queue.stats().delayed, dead.len()), (10, 90, 0));
+    /// assert_eq!(queue.consumer().recv()?.attempt(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// What waits for its turn is an accepted message like any other that waits: a pause holds it back, a
+    /// [`drain`](crate::Queue::drain) waits for it, and a closed queue still hands it out when its time comes. Where the last
+    /// [`Queue`](crate::Queue) and [`Consumer`](crate::Consumer) are gone, nothing is brought back.
+    pub fn redrive_all(&self, filter: Filter, rate: Rate) -> usize {
+        self.hub.redrive_all(filter, rate)
+    }
+
+    /// Drops those that the filter means, and returns how many. A letter that somebody still looks at is readable until they
+    /// let go of it. Messages that waited for room in the store move up.
+    ///
+    /// ```
+    /// use redeliver::{Filter, Never, Queue};
+    ///
+    /// let queue = Queue::builder("mail").retry(Never).open()?;
+    /// queue.producer().send_batch(["a", "b"])?;
+    /// queue.consumer().recv()?.nack("no such user")?;
+    /// queue.consumer().recv()?.nack("timeout")?;
+    ///
+    /// let dead = queue.dead_letters();
+    /// assert_eq!(dead.purge(Filter::all().error_contains("such")), 1);
+    /// assert_eq!(dead.purge(Filter::all().error_contains("such")), 0); // none is left
+    /// assert_eq!((dead.len(), queue.stats().purged), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn purge(&self, filter: Filter) -> usize {
+        self.hub.purge(filter)
     }
 }
 

@@ -2,6 +2,7 @@
 //! drops.
 
 use crate::envelope::Envelope;
+use crate::filter::Filter;
 use crate::letter::DeadLetter;
 use crate::message::MessageId;
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,21 @@ pub(crate) struct DeadStore<T: Send + Sync + 'static> {
     by_id: HashMap<MessageId, u64>,
     deaths: u64,
     capacity: usize,
+}
+
+/// How many texts a search compares, about, before it lets go of the lock.
+const LOOKS_MAX: usize = 4096;
+
+/// A filter on its way through the store, in several steps. It takes no reference to a letter that it passes by: that would
+/// make the message look shared to whoever has it redriven meanwhile.
+pub(crate) struct Search {
+    filter: Filter,
+    now_ms: u64,
+    /// How many may still be found.
+    left: usize,
+    looked_at: u64,
+    /// The last death before the search began.
+    last: u64,
 }
 
 impl<T: Send + Sync + 'static> DeadStore<T> {
@@ -38,9 +54,34 @@ impl<T: Send + Sync + 'static> DeadStore<T> {
         Arc::get_mut(letter).map(|letter| &mut letter.envelope)
     }
 
-    /// All of them, in the order in which they died, each with the number of its death.
-    pub(crate) fn letters(&self) -> Vec<(u64, Arc<DeadLetter<T>>)> {
-        self.letters.iter().map(|(death, letter)| (*death, letter.clone())).collect()
+    /// Begins to look for those that the filter means, among those that are here now.
+    pub(crate) fn search(&self, filter: Filter, now_ms: u64) -> Search {
+        Search { left: filter.most(), filter, now_ms, looked_at: 0, last: self.deaths }
+    }
+
+    /// Goes on looking, for as long as the lock may be held: the next deaths that are meant, in order, or `None` at the end.
+    pub(crate) fn look_on(&self, search: &mut Search) -> Option<Vec<u64>> {
+        let (mut meant, mut budget) = (Vec::new(), LOOKS_MAX);
+        for (&death, letter) in self.letters.range(search.looked_at + 1..) {
+            if search.left == 0 || death > search.last {
+                break;
+            }
+            if budget == 0 {
+                return Some(meant);
+            }
+            budget = budget.saturating_sub(1 + letter.history.len());
+            search.looked_at = death;
+            if search.filter.matches(letter, search.now_ms) {
+                search.left -= 1;
+                meant.push(death);
+            }
+        }
+        search.left = 0;
+        (!meant.is_empty()).then_some(meant)
+    }
+
+    pub(crate) fn at(&self, death: u64) -> Option<&Arc<DeadLetter<T>>> {
+        self.letters.get(&death)
     }
 
     pub(crate) fn insert(&mut self, letter: DeadLetter<T>) {
@@ -51,6 +92,13 @@ impl<T: Send + Sync + 'static> DeadStore<T> {
 
     pub(crate) fn remove(&mut self, id: MessageId) -> Option<Arc<DeadLetter<T>>> {
         self.letters.remove(&self.by_id.remove(&id)?)
+    }
+
+    /// The letter of this death, if it is still here.
+    pub(crate) fn remove_death(&mut self, death: u64) -> Option<Arc<DeadLetter<T>>> {
+        let letter = self.letters.remove(&death)?;
+        self.by_id.remove(&letter.id());
+        Some(letter)
     }
 
     pub(crate) fn take_all(&mut self) -> BTreeMap<u64, Arc<DeadLetter<T>>> {

@@ -95,8 +95,8 @@ pub(crate) struct Counts {
     pub(crate) leases_lost: u64,
     pub(crate) retries: u64,
     pub(crate) retransmissions: u64,
-    /// Dead letters brought back: they were sent once.
     pub(crate) discarded: u64,
+    pub(crate) purged: u64,
 }
 
 /// How many messages are in each state that the hub must know at a glance.

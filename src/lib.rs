@@ -33,7 +33,8 @@
 //!                ▼                                 │ give up        or reject
 //!           dead letter ◄──────────────────────────┴──────────────────┘
 //!                │
-//!                └── redrive ──► ready, at attempt 1
+//!                ├── redrive ──► ready, at attempt 1
+//!                └── purge ────► gone
 //! ```
 //!
 //! | what happens | what becomes of the message | counts as an attempt |
@@ -46,7 +47,8 @@
 //! | the delivery is dropped, or the thread panics | as `nack` | yes |
 //! | the lease runs out | as `nack`; what the old handle does is refused | yes |
 //! | `max_deliveries` is reached | a dead letter, whatever the policy says | – |
-//! | [`redrive`](DeadLetters::redrive) | ready again, with its id and history | starts at 1 |
+//! | [`redrive`](DeadLetters::redrive), [`redrive_all`](DeadLetters::redrive_all) | ready again, with its id and history | starts at 1 |
+//! | [`purge`](DeadLetters::purge) | gone, and counted | – |
 //!
 //! # Where to go
 //!
@@ -57,7 +59,7 @@
 //! | receive and settle | [`Consumer`], [`Delivery`], [`Batch`] |
 //! | run a handler for every message | [`Worker`], [`Outcome`] |
 //! | decide about failures | [`RetryPolicy`], [`Failure`], [`Decision`], and the built-in policies |
-//! | what could not be delivered | [`DeadLetters`], [`Filter`] |
+//! | what could not be delivered | [`DeadLetters`], [`Filter`], [`Rate`] |
 //! | figures and events | [`Stats`], [`Event`] |
 //! | time in tests | [`ManualClock`] |
 //!
@@ -105,6 +107,7 @@ mod model_runner;
 mod panics;
 mod producer;
 mod queue;
+mod rate;
 mod reason;
 mod receipt;
 mod retry;
@@ -135,6 +138,7 @@ pub use message::{Headers, MessageId, ParseMessageIdError};
 pub use metrics::Latency;
 pub use producer::{MessageBuilder, Producer};
 pub use queue::Queue;
+pub use rate::Rate;
 pub use receipt::Receipt;
 pub use retry::{
     Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, PolicyError,

@@ -53,6 +53,8 @@ pub struct Stats {
     pub expired: u64,
     /// Messages that the policy discarded.
     pub discarded: u64,
+    /// Dead letters that were purged.
+    pub purged: u64,
     /// How often an unsent message was sent again.
     pub retransmissions: u64,
     /// How often a failed message was put back for another delivery.

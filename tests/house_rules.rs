@@ -16,7 +16,7 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
     ("parts", &["latch", "metrics", "model_runner", "ring", "sync", "timeline", "wait", "wheel"]),
-    ("rules", &["lifecycle", "retry"]),
+    ("rules", &["lifecycle", "rate", "retry"]),
     ("joints", &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt"]),
     (
         "rooms",

@@ -16,6 +16,8 @@
 mod case;
 #[path = "reference_model/check.rs"]
 mod check;
+#[path = "reference_model/choice.rs"]
+mod choice;
 #[path = "reference_model/model.rs"]
 mod model;
 #[path = "reference_model/settle.rs"]
@@ -26,6 +28,7 @@ mod world;
 
 use case::*;
 use check::*;
+use choice::*;
 use model::*;
 use world::*;
 
@@ -33,7 +36,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestError, TestRng, TestRunner};
 use redeliver::{
     Attempt, Batch, Consumer, Decision, Delivery, Event, Exponential, Filter, Fixed, Headers, Immediate, Linear,
-    ManualClock, MessageId, Never, Producer, Queue, Receipt, ReceiptError, RecvTimeoutError, RetryPolicy,
+    ManualClock, MessageId, Never, Producer, Queue, Rate, Receipt, ReceiptError, RecvTimeoutError, RetryPolicy,
     RetryPolicyExt, SendErrorKind, SettleErrorKind, TryRecvError, policy_fn,
 };
 use std::cell::RefCell;
@@ -108,6 +111,9 @@ const CLASSES: &[&str] = &[
     "discarded",
     "redrive",
     "redrive of nothing",
+    "redrive of all",
+    "redrive of all, in turn",
+    "purge",
     "pause",
     "advance",
     "close",

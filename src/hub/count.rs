@@ -39,6 +39,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             leases_lost: counts.leases_lost,
             expired: 0,
             discarded: counts.discarded,
+            purged: counts.purged,
             retransmissions: counts.retransmissions,
             retries: counts.retries,
             events_dropped: self.side.events.dropped(),

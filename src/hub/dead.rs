@@ -5,7 +5,7 @@ use crate::events::Event;
 use crate::filter::Filter;
 use crate::letter::DeadLetter;
 use crate::lifecycle::{State, Trigger};
-use crate::panics::drop_contained;
+use crate::rate::Rate;
 
 impl<T: Send + Sync + 'static> Core<T> {
     /// Turns an entry that is dead into a letter.
@@ -22,24 +22,79 @@ impl<T: Send + Sync + 'static> Core<T> {
         ledger.inter(key, letter);
     }
 
-    /// Those that the filter means, in the order in which they died, each with the number of its death. The lock is held for
-    /// as long as it takes to count references; a filter may look at a thousand errors of each letter.
-    pub(crate) fn chosen(&self, filter: &Filter) -> Vec<(u64, Arc<DeadLetter<T>>)> {
+    /// Finds those that the filter means, in the order in which they died, and does something with each under the lock,
+    /// which is let go of now and then.
+    fn for_each_meant(&self, filter: Filter, mut act: impl FnMut(&mut Ledger<T>, u64)) {
         let now_ms = self.side.now_ms();
-        let letters = self.side.ledger.lock().dead.letters();
-        let (mut chosen, most) = (Vec::new(), filter.most());
-        for (death, letter) in letters {
-            if chosen.len() < most && filter.matches(&letter, now_ms) {
-                chosen.push((death, letter));
-            } else {
-                drop_contained(letter); // meanwhile we may have become the last to look at it
-            }
+        let mut ledger = self.side.ledger.lock();
+        let mut search = ledger.dead.search(filter, now_ms);
+        while let Some(deaths) = ledger.dead.look_on(&mut search) {
+            deaths.into_iter().for_each(|death| act(&mut ledger, death));
+            self.move_up(&mut ledger);
+            self.unlock(ledger);
+            ledger = self.side.ledger.lock();
         }
-        chosen
     }
 
-    /// Brings a dead letter back to life at attempt 1. False: there is none with this id.
+    /// Those that the filter means, in the order in which they died.
+    pub(crate) fn list(&self, filter: Filter) -> Vec<Arc<DeadLetter<T>>> {
+        let mut letters = Vec::new();
+        self.for_each_meant(filter, |ledger, death| letters.extend(ledger.dead.at(death).cloned()));
+        letters
+    }
+
+    /// Drops those that the filter means, outside the lock. Returns how many.
+    pub(crate) fn purge(&self, filter: Filter) -> usize {
+        let mut purged = 0;
+        self.for_each_meant(filter, |ledger, death| {
+            let Some(letter) = ledger.dead.remove_death(death) else { return };
+            let key = self.exhume(ledger, letter);
+            ledger.go(key, Trigger::Purge);
+            ledger.remove(key);
+            ledger.counts.purged += 1;
+            purged += 1;
+        });
+        purged
+    }
+
+    /// Brings those back that the filter means, spread over time from now on. Returns how many.
+    pub(crate) fn redrive_all(&self, filter: Filter, rate: Rate) -> usize {
+        if rate.is_zero() || !self.has_receivers() {
+            return 0;
+        }
+        let (start, mut redriven) = (self.side.elapsed(), 0);
+        self.for_each_meant(filter, |ledger, death| {
+            let Some(letter) = ledger.dead.remove_death(death) else { return };
+            let key = self.exhume(ledger, letter);
+            self.send_back(ledger, key, start, rate.offset(redriven));
+            redriven += 1;
+        });
+        redriven as usize
+    }
+
+    /// An exhumed entry is ready again `after` from `start`; its clock begins to tick then.
+    fn send_back(&self, ledger: &mut Ledger<T>, key: u32, start: Duration, after: Duration) {
+        if after.is_zero() {
+            ledger.go(key, Trigger::Redrive);
+            return;
+        }
+        let due = Hub::<T>::ms_at(start.saturating_add(after));
+        ledger.go(key, Trigger::RedriveLater);
+        ledger.entry(key).first_ms = due;
+        ledger.set_timer(key, due);
+        self.enlist(ledger);
+    }
+
+    /// Where nobody can receive any more, what is brought back would only be lost with the last handle.
+    fn has_receivers(&self) -> bool {
+        self.side.receivers.load(SeqCst) > 0
+    }
+
+    /// Brings a dead letter back to life at attempt 1. False: there is none with this id, or nobody to receive it.
     pub(crate) fn redrive(&self, id: MessageId) -> bool {
+        if !self.has_receivers() {
+            return false;
+        }
         let mut ledger = self.side.ledger.lock();
         let Some(letter) = ledger.dead.remove(id) else { return false };
         let key = self.exhume(&mut ledger, letter);

@@ -172,7 +172,11 @@ impl<T: Send + Sync + 'static> Hub<T> {
 
     /// The first millisecond at which `after` has passed for certain.
     fn due_ms(&self, after: Duration) -> u64 {
-        let due = self.elapsed().saturating_add(after);
+        Self::ms_at(self.elapsed().saturating_add(after))
+    }
+
+    /// The first millisecond at which so much time has passed for certain since the queue was opened.
+    fn ms_at(due: Duration) -> u64 {
         let millis = due.as_millis() + u128::from(!due.subsec_nanos().is_multiple_of(1_000_000));
         u64::try_from(millis).unwrap_or(u64::MAX)
     }

@@ -8,9 +8,10 @@
 //!    │                   ▼            ▼                              │
 //!    │                   └─► InFlight ◄┘ ── nack, drop, panic, ──► Deciding ── retry now ──► Ready
 //!    │                          │           lost lease, reject       │
-//!  refused                      ack                               give up ──► Dead ── redrive ──► Ready
+//!  refused                      ack                               give up ──► Dead ── redrive ──► Ready, or Delayed
 //!    │                          ▼                                    │  (or Parked, until there is room for one more)
 //!    └────────► Deciding     Settled ◄─────── discard ───────────────┘
+//!                                                    Dead ── purge ──► Settled
 //! ```
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -36,7 +37,7 @@ pub(crate) enum State {
     Dead,
     /// Past its policy, and the dead-letter store is full.
     Parked,
-    /// Acked, or discarded by the policy.
+    /// Acked, discarded by the policy, or purged.
     Settled,
 }
 
@@ -69,6 +70,10 @@ pub(crate) enum Trigger {
     Discard,
     Due,
     Redrive,
+    /// Brought back, and not at once.
+    RedriveLater,
+    /// Its owner has no more use for it.
+    Purge,
     /// There is room for a dead letter again.
     Room,
 }
@@ -93,6 +98,8 @@ const TABLE: &[(State, Trigger, State)] = &[
     (Deciding, Trigger::Discard, Settled),
     (Delayed, Trigger::Due, Ready),
     (Dead, Trigger::Redrive, Ready),
+    (Dead, Trigger::RedriveLater, Delayed),
+    (Dead, Trigger::Purge, Settled),
     (Parked, Trigger::Room, Dead),
 ];
 

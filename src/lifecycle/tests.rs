@@ -4,7 +4,7 @@ use super::{State, Trigger, next};
 use State::*;
 
 const STATES: [State; 9] = [Unsent, Seated, Ready, InFlight, Deciding, Delayed, Dead, Parked, Settled];
-const TRIGGERS: [Trigger; 17] = [
+const TRIGGERS: [Trigger; 19] = [
     Trigger::HandOver,
     Trigger::Ack,
     Trigger::Fail,
@@ -21,6 +21,8 @@ const TRIGGERS: [Trigger; 17] = [
     Trigger::Discard,
     Trigger::Due,
     Trigger::Redrive,
+    Trigger::RedriveLater,
+    Trigger::Purge,
     Trigger::Room,
 ];
 
@@ -45,7 +47,7 @@ fn allowed(state: State) -> &'static [(Trigger, State)] {
             (Trigger::Discard, Settled),
         ],
         Delayed => &[(Trigger::Due, Ready)],
-        Dead => &[(Trigger::Redrive, Ready)],
+        Dead => &[(Trigger::Redrive, Ready), (Trigger::RedriveLater, Delayed), (Trigger::Purge, Settled)],
         Parked => &[(Trigger::Room, Dead)],
         // What sits in a seat is the ring's; what is settled is nobody's.
         Seated | Settled => &[],

@@ -110,6 +110,9 @@ pub(crate) enum Op {
     Pause,
     Resume,
     Redrive(usize),
+    RedriveAll(Choice, Option<u32>),
+    Purge(Choice),
+    Look(Choice),
     Close,
 }
 
@@ -192,7 +195,10 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         60 => any::<bool>().prop_map(Op::AdvanceToNext),
         8 => Just(Op::Pause),
         16 => Just(Op::Resume),
-        30 => hand().prop_map(Op::Redrive),
+        20 => hand().prop_map(Op::Redrive),
+        20 => (choices(), rates()).prop_map(|(choice, rate)| Op::RedriveAll(choice, rate)),
+        10 => choices().prop_map(Op::Purge),
+        10 => choices().prop_map(Op::Look),
         3 => Just(Op::Close),
     ]
 }

@@ -24,6 +24,7 @@ impl World {
             retries: stats.retries,
             retransmissions: stats.retransmissions,
             discarded: stats.discarded,
+            purged: stats.purged,
         };
         assert_eq!(counts, model.counts);
         assert_eq!((stats.expired, stats.events_dropped), (0, 0));
@@ -90,7 +91,7 @@ impl World {
                 let was_refused = msg.history.iter().any(|failed| [FULL, CLOSED].contains(&failed.error));
                 assert!(was_refused, "given up and accepted");
             }
-            (State::Discarded | State::Dead | State::Parked, Some(Ok(_))) => {
+            (State::Discarded | State::Dead | State::Parked | State::Purged, Some(Ok(_))) => {
                 let was_refused = msg.history.iter().any(|failed| [FULL, CLOSED].contains(&failed.error));
                 assert!(!was_refused, "accepted and given up");
             }

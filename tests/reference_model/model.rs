@@ -26,6 +26,7 @@ pub(crate) enum State {
     Parked,
     Acked,
     Discarded,
+    Purged,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,7 @@ pub(crate) struct Counts {
     pub(crate) retries: u64,
     pub(crate) retransmissions: u64,
     pub(crate) discarded: u64,
+    pub(crate) purged: u64,
 }
 
 pub(crate) struct Model {
@@ -409,15 +411,8 @@ impl Model {
     }
 
     pub(crate) fn redrive(&mut self, msg: usize) {
-        self.dead.retain(|dead| *dead != msg);
         self.msgs[msg].attempt = 0;
-        self.msgs[msg].state = State::Again;
-        self.again.insert(msg);
-        if let Some(parked) = self.parked.pop_front() {
-            hit("parked found room");
-            self.inter(parked);
-            let id = self.id(parked);
-            self.expect(Told::DeadLettered(id));
-        }
+        self.wait(msg, 0);
+        self.leave_the_store(&[msg]);
     }
 }

@@ -294,6 +294,9 @@ impl World {
                 self.model.is_paused = false;
             }
             Op::Redrive(which) => self.redrive(which),
+            Op::RedriveAll(choice, per_second) => self.redrive_all(choice, per_second),
+            Op::Purge(choice) => self.purge(choice),
+            Op::Look(choice) => self.look(choice),
             Op::Close => {
                 hit("close");
                 self.queue.close();

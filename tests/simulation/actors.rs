@@ -2,13 +2,16 @@
 
 #[path = "handlers.rs"]
 mod handlers;
+#[path = "letters.rs"]
+mod letters;
 
 use crate::Hits;
 use crate::knobs::Knobs;
 use crate::oracle::{Oracle, Place};
 use crate::support::{Rng, leak};
 use redeliver::{
-    Consumer, Delivery, Event, Filter, ManualClock, Producer, Queue, Receipt, ReceiptError, SendErrorKind, TryRecvError,
+    Consumer, Delivery, Event, Filter, ManualClock, Producer, Queue, Rate, Receipt, ReceiptError, SendErrorKind,
+    TryRecvError,
 };
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -135,7 +138,7 @@ impl World {
                 0..30 => self.produce(site),
                 30..74 => self.consume(site),
                 74..94 => self.pass_time(),
-                94..96 => self.redrive(site),
+                94..96 => self.work_on_letters(site),
                 96 => self.set_paused(site, true),
                 97 => self.set_paused(site, false),
                 _ => {
@@ -185,7 +188,10 @@ impl World {
                     self.hits.hit("given up");
                     assert_eq!(*error, ReceiptError::GivenUp);
                     let place = site.oracle.fate(*number).place;
-                    assert!(matches!(place, Place::Dead | Place::Parked | Place::Discarded), "given up, and {place:?}");
+                    assert!(
+                        matches!(place, Place::Dead | Place::Parked | Place::Discarded | Place::Purged),
+                        "given up, and {place:?}"
+                    );
                 }
             }
         }
@@ -270,28 +276,6 @@ impl World {
         self.note("advance");
     }
 
-    fn redrive(&mut self, at: usize) {
-        let which = self.rng.draw() as usize;
-        let now = self.now;
-        let site = &mut self.sites[at];
-        let letters = site.queue.dead_letters().list(Filter::all());
-        let Some(letter) = letters.get(which.checked_rem(letters.len()).unwrap_or(0)) else { return };
-        let number = letter.message().expect("in memory").number;
-        assert_eq!(site.oracle.number(letter.id()), number);
-        assert_eq!(letter.message().expect("in memory").body, site.oracle.fate(number).body);
-        let fate = site.oracle.fate(number);
-        if fate.failures == 0 {
-            fate.failures = letter.history().len(); // it was never accepted: these are its sends
-        }
-        assert!(fate.failures > 0, "it died of something");
-        assert_eq!(letter.history().len(), fate.failures);
-        assert!(site.queue.dead_letters().redrive(letter.id()));
-        assert!(!site.queue.dead_letters().redrive(letter.id()), "it is no dead letter any more");
-        site.oracle.redriven(number, now);
-        self.hits.hit("redrive");
-        self.note((at, number, "redrive"));
-    }
-
     fn set_paused(&mut self, at: usize, paused: bool) {
         let site = &mut self.sites[at];
         site.is_paused = paused;
@@ -355,7 +339,11 @@ impl World {
             }
         }
         while !self.sites[at].queue.dead_letters().is_empty() {
-            self.redrive(at);
+            if self.rng.below(4) == 0 {
+                self.redrive_all(at)
+            } else {
+                self.redrive(at)
+            }
             self.listen(at);
         }
         while let Ok(delivery) = self.sites[at].handlers[0].consumer.try_recv() {
@@ -392,7 +380,7 @@ impl Site {
 
     fn is_at_rest(&self) -> bool {
         let at_work = self.handlers.iter().any(|handler| !handler.work.is_empty());
-        let waits = |place: &Place| !matches!(place, Place::Acked | Place::Discarded);
+        let waits = |place: &Place| !matches!(place, Place::Acked | Place::Discarded | Place::Purged);
         !at_work && self.oracle.count(waits) == 0
     }
 

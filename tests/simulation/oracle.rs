@@ -22,6 +22,7 @@ pub(crate) enum Place {
     Dead,
     Parked,
     Discarded,
+    Purged,
     Acked,
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Oracle {
     deliveries: u64,
     acked: u64,
     discarded: u64,
+    purged: u64,
     leases_lost: u64,
 }
 
@@ -209,12 +211,20 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn redriven(&mut self, number: usize, now: Duration) {
+    /// It is ready again at `due`, or a tick later.
+    pub(crate) fn redriven(&mut self, number: usize, now: Duration, due: Duration) {
         let fate = self.fate(number);
         assert_eq!(fate.place, Place::Dead);
         fate.attempt = 0;
         fate.failed_at = None;
-        fate.place = Place::Waits(now, now);
+        fate.place = Place::Waits(due, if due == now { now } else { due + TICK });
+    }
+
+    pub(crate) fn purged(&mut self, number: usize) {
+        let fate = self.fate(number);
+        assert_eq!(fate.place, Place::Dead);
+        fate.place = Place::Purged;
+        self.purged += 1;
     }
 
     // ---- the whole ----
@@ -237,7 +247,8 @@ impl Oracle {
         let dead_max = knobs.dead_capacity as u64;
         assert!(stats.dead <= dead_max, "{} dead letters where {dead_max} have room", stats.dead);
         assert!(stats.parked == 0 || stats.dead == dead_max, "parked though there is room");
-        assert_eq!((stats.acked, stats.discarded), (self.acked, self.discarded), "acked and discarded");
+        let ended = (stats.acked, stats.discarded, stats.purged);
+        assert_eq!(ended, (self.acked, self.discarded, self.purged), "acked, discarded and purged");
         assert_eq!((stats.delivered, stats.leases_lost), (self.deliveries, self.leases_lost));
     }
 
@@ -259,9 +270,10 @@ impl Oracle {
             match fate.place {
                 Place::Acked => hits.hit("ended by an ack"),
                 Place::Discarded => hits.hit("ended by its policy"),
+                Place::Purged => hits.hit("ended by a purge"),
                 place => panic!("{} ends {place:?}", fate.id),
             }
         }
-        assert_eq!(self.fates.len() as u64, self.acked + self.discarded, "one end each");
+        assert_eq!(self.fates.len() as u64, self.acked + self.discarded + self.purged, "one end each");
     }
 }
