@@ -1,12 +1,14 @@
-//! The dead letters of a queue, as their owner works with them: look, bring back, drop.
+//! The dead letters of a queue, as their owner works with them: look, export, bring back, drop.
 
+use crate::export::export;
 use crate::filter::Filter;
 use crate::hub::Hub;
 use crate::letter::DeadLetter;
 use crate::message::MessageId;
 use crate::rate::Rate;
 use crate::ring::Door;
-use std::fmt;
+use std::fmt::{self, Display};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// The dead letters of a queue. A handle like any other: it keeps the queue's memory, and not the queue open.
@@ -95,6 +97,75 @@ impl<T: Send + Sync + 'static> DeadLetters<T> {
     /// [`Queue`](crate::Queue) and [`Consumer`](crate::Consumer) are gone, nothing is brought back.
     pub fn redrive_all(&self, filter: Filter, rate: Rate) -> usize {
         self.hub.redrive_all(filter, rate)
+    }
+
+    /// Writes all of them as JSON lines, in the order in which they died, and returns how many. Nothing changes in the store,
+    /// whatever the writer does, and no lock is held while it works; letters that die or leave meanwhile may be missing.
+    /// A file wants a `BufWriter` around it: each line is one write.
+    ///
+    /// ```
+    /// use redeliver::{Never, Queue};
+    ///
+    /// let queue = Queue::builder("mail").retry(Never).open()?;
+    /// queue.producer().message("hello").key("user-7").header("tenant", "north").send()?;
+    /// queue.consumer().recv()?.nack("no such user")?;
+    ///
+    /// let mut lines = Vec::new();
+    /// assert_eq!(queue.dead_letters().export(&mut lines)?, 1);
+    /// let line: serde_json::Value = serde_json::from_slice(&lines)?;
+    /// assert_eq!((&line["reason"], &line["key"]), (&"no such user".into(), &"user-7".into()));
+    /// assert_eq!(line["headers"]["tenant"]["text"], "north");
+    /// assert_eq!(line["attempts"][0]["rule"], "Never");
+    ///
+    /// let full_disk: &mut [u8] = &mut [];
+    /// let error = queue.dead_letters().export(full_disk).unwrap_err();
+    /// assert!(error.to_string().contains("after 0 complete lines"));
+    /// assert_eq!(queue.dead_letters().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A line is an object of these, in this order:
+    ///
+    /// | key | value |
+    /// |---|---|
+    /// | `id`, `reason` | texts |
+    /// | `key` | a text, or `null` |
+    /// | `headers` | an object: each name with `{"text": …}`, or `{"base64": …}` if its value is not UTF-8 |
+    /// | `sent_at`, `died_at` | RFC 3339, UTC, milliseconds; `null` outside of the years 0 to 9999 |
+    /// | `attempts` | an array of the failed attempts, oldest first: `attempt` (a number), `at` (as above), `error`, `error_type` (or `null`), `delay_ms` (rounded up; `null` where it was given up), `rule` |
+    ///
+    /// The message itself is not in it, for nothing is known of its type: see [`export_with`](Self::export_with).
+    ///
+    /// # Errors
+    /// The writer's error, with its kind, around an [`ExportError`](crate::ExportError) that says how many lines are complete;
+    /// part of the next may have been written. A writer that panics is an error of kind `Other`. Interrupted and short writes
+    /// are no errors: it goes on.
+    pub fn export(&self, writer: impl Write) -> io::Result<usize> {
+        export(self.hub.list(Filter::all()), writer, |_| None)
+    }
+
+    /// As [`export`](Self::export), with one key more, `message`: the text that `show` makes of the message.
+    ///
+    /// ```
+    /// use redeliver::{Never, Queue};
+    ///
+    /// let queue = Queue::builder("squares").retry(Never).open()?;
+    /// queue.producer().send(7_u32)?;
+    /// queue.consumer().recv()?.nack("no square")?;
+    ///
+    /// let mut lines = Vec::new();
+    /// queue.dead_letters().export_with(&mut lines, |number| number.to_string())?;
+    /// assert!(String::from_utf8(lines)?.ends_with("\"message\":\"7\"}\n"));
+    ///
+    /// let error = queue.dead_letters().export_with(Vec::new(), |_| -> String { panic!("no words for it") });
+    /// assert!(error.unwrap_err().to_string().contains("no words for it"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`export`](Self::export); a `show` that panics is an error of kind `Other`.
+    pub fn export_with<S: Display>(&self, writer: impl Write, mut show: impl FnMut(&T) -> S) -> io::Result<usize> {
+        export(self.hub.list(Filter::all()), writer, move |message| Some(show(message).to_string()))
     }
 
     /// Drops those that the filter means, and returns how many. A letter that somebody still looks at is readable until they

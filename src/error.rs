@@ -6,6 +6,7 @@ use crate::message::MessageId;
 use crate::retry::PolicyError;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// Why a message was not accepted.
@@ -266,4 +267,49 @@ pub enum OpenError {
         /// The queue's last word.
         max: u32,
     },
+}
+
+/// An export that ended early. It is inside the `io::Error` that
+/// [`DeadLetters::export`](crate::DeadLetters::export) returns, which has the writer's kind; the writer's own error is its
+/// source.
+///
+/// ```
+/// use redeliver::{ExportError, Never, Queue};
+/// use std::io::ErrorKind;
+///
+/// let queue = Queue::builder("mail").retry(Never).open()?;
+/// queue.producer().send("hello")?;
+/// queue.consumer().recv()?.nack("no such user")?;
+///
+/// let mut too_short = [0; 20];
+/// let error = queue.dead_letters().export(&mut too_short[..]).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::WriteZero);
+/// let error: &ExportError = error.get_ref().and_then(|inner| inner.downcast_ref()).expect("an export's");
+/// assert_eq!(error.lines(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ExportError {
+    pub(crate) lines: usize,
+    pub(crate) source: io::Error,
+}
+
+impl ExportError {
+    /// How many lines the writer took whole. What it made of them is its own affair: one with a buffer may have lost some.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+}
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the export ended after {} complete lines: {}", self.lines, self.source)
+    }
+}
+
+impl Error for ExportError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
 }

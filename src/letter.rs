@@ -62,6 +62,12 @@ impl<T: Send + Sync + 'static> DeadLetter<T> {
         self.died_at
     }
 
+    /// When it was sent, by the wall clock: see [`Delivery::sent_at`](crate::Delivery::sent_at).
+    #[must_use]
+    pub fn sent_at(&self) -> SystemTime {
+        self.envelope.sent_at
+    }
+
     /// Its failed attempts, oldest first; of more than a thousand the newest.
     #[must_use]
     pub fn history(&self) -> &[Attempt] {

@@ -90,10 +90,12 @@ mod driver;
 mod envelope;
 mod error;
 mod events;
+mod export;
 mod filter;
 mod futures;
 mod history;
 mod hub;
+mod json;
 mod latch;
 mod ledger;
 mod letter;
@@ -111,6 +113,7 @@ mod rate;
 mod reason;
 mod receipt;
 mod retry;
+mod rfc3339;
 mod ring;
 mod stats;
 mod sync;
@@ -127,8 +130,8 @@ pub use consumer::Consumer;
 pub use dead_letters::DeadLetters;
 pub use delivery::{Delivery, KeepAlive};
 pub use error::{
-    BatchError, DrainError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError, SendErrorKind,
-    SettleError, SettleErrorKind, StaleLease, TryRecvError,
+    BatchError, DrainError, ExportError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError,
+    SendErrorKind, SettleError, SettleErrorKind, StaleLease, TryRecvError,
 };
 pub use events::Event;
 pub use filter::Filter;

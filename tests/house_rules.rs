@@ -15,7 +15,7 @@ use std::path::Path;
 /// From the bottom to the top: a room imports from its own layer and from those before it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
-    ("parts", &["latch", "metrics", "model_runner", "ring", "sync", "timeline", "wait", "wheel"]),
+    ("parts", &["json", "latch", "metrics", "model_runner", "rfc3339", "ring", "sync", "timeline", "wait", "wheel"]),
     ("rules", &["lifecycle", "rate", "retry"]),
     ("joints", &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt"]),
     (
@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "dead_letters",
             "delivery",
             "futures",
+            "export",
             "hub",
             "producer",
             "queue",
