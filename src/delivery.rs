@@ -2,11 +2,12 @@
 
 use crate::error::{SettleError, SettleErrorKind, StaleLease};
 use crate::history::Attempt;
-use crate::hub::{ColdDelivery, Core, Fault, Hub, LeaseId};
+use crate::hub::{ColdDelivery, Core, Fault, Hub};
 use crate::message::{Headers, MessageId};
 use crate::panics::drop_contained;
 use crate::reason::Reason;
 use crate::ring::{Held, Hold, Load, Look, Tenancy};
+use crate::slot::LeaseId;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;

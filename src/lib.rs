@@ -115,6 +115,7 @@ mod receipt;
 mod retry;
 mod rfc3339;
 mod ring;
+mod slot;
 mod stats;
 mod sync;
 mod timeline;

@@ -17,7 +17,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
     ("parts", &["json", "latch", "metrics", "model_runner", "rfc3339", "ring", "sync", "timeline", "wait", "wheel"]),
     ("rules", &["lifecycle", "rate", "retry"]),
-    ("joints", &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt"]),
+    (
+        "joints",
+        &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt", "slot"],
+    ),
     (
         "rooms",
         &[
@@ -45,7 +48,6 @@ const UPWARD: &[(&str, &str, &str)] = &[
     ("error", "delivery", "a failed settle gives the delivery back, inside its error"),
     ("error", "retry", "a queue that does not open says which setting of its policy is at fault"),
     ("envelope", "hub", "names the type whose seat the message may still be in; calls nothing of it"),
-    ("ledger", "hub", "what a worker holds is known under the ledger's lock"),
     ("hub", "lib", "its models speak the public names, as a user's threads do"),
 ];
 

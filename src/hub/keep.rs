@@ -5,46 +5,13 @@
 
 use super::*;
 use crate::ring::Expired;
-
-/// A lease, told from every other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LeaseId {
-    /// Of a first delivery, by its position.
-    Seat(u64),
-    /// Of a redelivery.
-    Entry { key: u32, lease_no: u64 },
-}
-
-/// What one worker holds while its handler runs.
-pub(crate) struct Slot {
-    held: Mutex<Vec<LeaseId>>,
-    /// For how long, from the hand-over.
-    limit_ms: u64,
-}
-
-impl Slot {
-    pub(crate) fn hold(&self, leases: impl IntoIterator<Item = LeaseId>) {
-        self.held.lock().extend(leases);
-    }
-
-    pub(crate) fn clear(&self) {
-        self.held.lock().clear();
-    }
-
-    pub(crate) fn take(&self) -> Vec<LeaseId> {
-        std::mem::take(&mut *self.held.lock())
-    }
-
-    fn holds(&self, lease: LeaseId) -> bool {
-        self.held.lock().contains(&lease)
-    }
-}
+use crate::slot::{LeaseId, Slot};
 
 impl<T: Send + Sync + 'static> Core<T> {
     /// A slot for a worker whose handler may run for `limit`.
     pub(crate) fn new_slot(&self, limit: Duration) -> Arc<Slot> {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let slot = Arc::new(Slot { held: Mutex::new(Vec::new()), limit_ms });
+        let slot = Arc::new(Slot::new(limit_ms));
         let mut ledger = self.side.ledger.lock();
         ledger.slots.retain(|slot| slot.strong_count() > 0);
         ledger.slots.push(Arc::downgrade(&slot));
@@ -55,7 +22,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(super) fn kept_until(&self, ledger: &Ledger<T>, pos: u64, now_ms: u64) -> Option<u64> {
         let mut slots = ledger.slots.iter().filter_map(Weak::upgrade);
         let slot = slots.find(|slot| slot.holds(LeaseId::Seat(pos)))?;
-        let until = ledger.handed_out.when(pos)?.saturating_add(slot.limit_ms);
+        let until = ledger.handed_out.when(pos)?.saturating_add(slot.limit_ms());
         (until > now_ms).then_some(until)
     }
 

@@ -35,7 +35,6 @@ mod models;
 
 pub(crate) use fail::Fault;
 pub(crate) use hand_over::{ColdDelivery, NoMail};
-pub(crate) use keep::{LeaseId, Slot};
 pub(crate) use resend::unboxed;
 pub(crate) use tasks::{AtMail, AtRoom};
 
