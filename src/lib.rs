@@ -74,8 +74,9 @@
 //!
 //! # Panics
 //!
-//! A panic in your code (a policy, a message's `Drop`, an error's `Display`) is contained: it ends that call and nothing
-//! else. The library itself panics only in [`Queue::in_memory`], if there is no memory for the default settings.
+//! A panic in your code (a policy, a message's `Drop`, an error's `Display`, the writer of an export) is contained: it ends
+//! that call and nothing else. The library itself panics only in [`Queue::in_memory`], if there is no memory for the default
+//! settings.
 #![cfg_attr(shuttle, allow(dead_code, reason = "the scenarios have no background thread"))]
 
 mod batch;

@@ -9,7 +9,7 @@
 use futures_core::Stream;
 use redeliver::{
     Batch, Consumer, DeadLetters, Delivery, Event, Filter, Fixed, Immediate, ManualClock, MessageId, Never, Queue,
-    QueueBuilder, Receipt, ReceiptError, SendErrorKind,
+    QueueBuilder, Rate, Receipt, ReceiptError, SendErrorKind,
 };
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -302,13 +302,13 @@ fn batches_against_expiry() {
 }
 
 #[test]
-fn a_full_store_and_redrives() {
-    scenario("a-full-store-and-redrives", || {
+fn a_full_store_redrives_and_purges() {
+    scenario("a-full-store-redrives-and-purges", || {
         let clock = ManualClock::new();
         let queue = builder(&clock).lease(LONG).capacity(3).retry(Never).dead_letter_capacity(1).open().unwrap();
         let producer = queue.producer();
         let ids: Vec<MessageId> = (0..3).map(|message| producer.send(message).unwrap()).collect();
-        let acked = Arc::new(AtomicUsize::new(0));
+        let (acked, purged) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let consumers: Vec<_> = (0..2)
             .map(|_| (queue.consumer(), acked.clone()))
             .map(|(consumer, acked)| {
@@ -325,23 +325,32 @@ fn a_full_store_and_redrives() {
                 })
             })
             .collect();
-        let redriver = {
-            let (queue, acked) = (queue.clone(), acked.clone());
+        // Two at once, so that they get in each other's way.
+        let workers = [(); 2].map(|()| {
+            let (queue, acked, purged, ids) = (queue.clone(), acked.clone(), purged.clone(), ids.clone());
             spawn(move || {
-                while acked.load(Relaxed) < 3 {
-                    for letter in queue.dead_letters().list(Filter::all()) {
-                        assert!(ids.contains(&letter.id()));
-                        queue.dead_letters().redrive(letter.id());
+                let dead = queue.dead_letters();
+                while acked.load(Relaxed) + purged.load(Relaxed) < 3 {
+                    match thread_rng().gen_range(0..5) {
+                        0 => _ = purged.fetch_add(dead.purge(Filter::all().limit(1)), Relaxed),
+                        1 => _ = dead.redrive_all(Filter::all(), Rate::unlimited()),
+                        2 => _ = dead.redrive_all(Filter::all(), Rate::per_second(500)),
+                        _ => {
+                            for letter in dead.list(Filter::all()) {
+                                assert!(ids.contains(&letter.id()));
+                                dead.redrive(letter.id());
+                            }
+                        }
                     }
                     yield_now();
                 }
                 queue.close();
             })
-        };
-        let_time_pass(&clock, consumers.into_iter().chain([redriver]).collect());
-        assert_eq!(acked.load(Relaxed), 3);
+        });
+        let_time_pass(&clock, consumers.into_iter().chain(workers).collect());
         let stats = queue.stats();
-        assert_eq!((stats.dead, stats.parked, stats.acked), (0, 0, 3));
+        assert_eq!((stats.dead, stats.parked, stats.delayed, stats.acked + stats.purged), (0, 0, 0, 3));
+        assert_eq!((stats.acked as usize, stats.purged as usize), (acked.load(Relaxed), purged.load(Relaxed)));
     });
 }
 
