@@ -5,6 +5,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::OpenError;
 use crate::hub::{self, Policy, Settings};
 use crate::panics::{Contained, catch};
+use crate::protect::{Breaker, RetryBudget};
 use crate::queue::Queue;
 use crate::retry::{Exponential, Jitter, PolicyError, PolicyErrorKind, Promise, RetryPolicy};
 use crate::ring::SEATS_MAX;
@@ -24,6 +25,8 @@ use std::time::Duration;
 /// | `lease` | 30 s |
 /// | `max_deliveries` | 1,000 |
 /// | `dead_letter_capacity` | 1,000,000 dead letters |
+/// | `retry_budget` | none: retries come when the policy says |
+/// | `breaker` | none |
 /// | `clock` | [`SystemClock`] |
 /// | `seed` | a fresh one for each queue |
 #[must_use = "nothing is opened before `open`"]
@@ -50,6 +53,8 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
             lease: LEASE,
             max_deliveries: MAX_DELIVERIES,
             dead_letter_capacity: DEAD_LETTER_CAPACITY,
+            retry_budget: None,
+            breaker: None,
             clock: Arc::new(SystemClock),
             seed: 0,
         };
@@ -144,6 +149,37 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
         self
     }
 
+    /// Bounds the retries that are handed over, as a share of what is handed over for the first time: see [`RetryBudget`].
+    ///
+    /// ```
+    /// use redeliver::{OpenError, Queue, RetryBudget};
+    ///
+    /// Queue::<()>::builder("mail").retry_budget(RetryBudget::percent(10.0).floor_per_second(1.0)).open()?;
+    /// let refused = Queue::<()>::builder("mail").retry_budget(RetryBudget::percent(f64::NAN)).open();
+    /// assert!(matches!(refused, Err(OpenError::Protection(_))));
+    /// # Ok::<(), OpenError>(())
+    /// ```
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.settings.retry_budget = Some(budget);
+        self
+    }
+
+    /// Stops handing out while what is downstream is down: see [`Breaker`].
+    ///
+    /// ```
+    /// use redeliver::{Breaker, OpenError, Queue};
+    /// use std::time::Duration;
+    ///
+    /// Queue::<()>::builder("mail").breaker(Breaker::new().open_for(Duration::from_secs(10))).open()?;
+    /// let refused = Queue::<()>::builder("mail").breaker(Breaker::new().open_for(Duration::ZERO)).open();
+    /// assert!(matches!(refused, Err(OpenError::Protection(_))));
+    /// # Ok::<(), OpenError>(())
+    /// ```
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.settings.breaker = Some(breaker);
+        self
+    }
+
     /// Where the time comes from.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
@@ -202,7 +238,8 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
     if promised > settings.max_deliveries {
         return Err(OpenError::Promise { promised, max: settings.max_deliveries });
     }
-    Ok(())
+    settings.retry_budget.as_ref().map_or(Ok(()), RetryBudget::check).map_err(OpenError::Protection)?;
+    settings.breaker.as_ref().map_or(Ok(()), Breaker::check).map_err(OpenError::Protection)
 }
 
 /// Asks a policy, which is the user's code.

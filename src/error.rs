@@ -3,6 +3,7 @@
 
 use crate::delivery::Delivery;
 use crate::message::MessageId;
+use crate::protect::ProtectionError;
 use crate::retry::PolicyError;
 use std::error::Error;
 use std::fmt;
@@ -267,6 +268,9 @@ pub enum OpenError {
         /// The queue's last word.
         max: u32,
     },
+    /// A retry budget or a breaker whose settings make no sense.
+    #[error("{0}")]
+    Protection(#[source] ProtectionError),
 }
 
 /// An export that ended early. It is inside the `io::Error` that

@@ -3,6 +3,8 @@
 use crate::message::MessageId;
 use crate::sync::{AtomicU64, Mutex, Relaxed};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// As many events as a subscriber may leave unread before the newest are dropped and counted.
 pub(crate) const EVENTS_MAX: usize = 1024;
@@ -20,7 +22,7 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 /// assert!(events.try_recv().is_err()); // told once
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
     /// The message is in the dead-letter store.
@@ -55,6 +57,26 @@ pub enum Event {
         /// Which message.
         id: MessageId,
     },
+    /// The breaker has opened: of this class nothing is handed out for a while.
+    #[non_exhaustive]
+    BreakerOpened {
+        /// Which class; `""` for a breaker of the whole queue.
+        class: Arc<str>,
+        /// For how long.
+        open_for: Duration,
+    },
+    /// The pause is over: of this class one message at a time is handed out, as a probe.
+    #[non_exhaustive]
+    BreakerHalfOpened {
+        /// Which class.
+        class: Arc<str>,
+    },
+    /// Enough probes have succeeded, or nothing of the class is left: everything is handed out again.
+    #[non_exhaustive]
+    BreakerClosed {
+        /// Which class.
+        class: Arc<str>,
+    },
 }
 
 /// The subscribers of one queue.
@@ -75,7 +97,7 @@ impl Events {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        self.subscribers.lock().retain(|subscriber| match subscriber.try_send(event) {
+        self.subscribers.lock().retain(|subscriber| match subscriber.try_send(event.clone()) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 self.dropped.fetch_add(1, Relaxed);

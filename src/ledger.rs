@@ -12,6 +12,7 @@ use crate::letter::DeadLetter;
 use crate::lifecycle::{self, State, Trigger};
 use crate::message::MessageId;
 use crate::panics::drop_contained;
+use crate::protect::{CLASSLESS, Guard, Turn};
 use crate::receipt::Pending;
 use crate::slot::Slot;
 use crate::timeline::Timeline;
@@ -40,6 +41,18 @@ pub(crate) struct Entry<T: Send + Sync + 'static> {
     pub(crate) lease_no: u64,
     /// Who waits for an unsent message to be accepted.
     pub(crate) receipt: Option<Arc<Pending>>,
+    /// What a guarded queue needs to know.
+    pub(crate) pass: Pass,
+}
+
+/// What the guard of a queue has to know of a message.
+pub(crate) struct Pass {
+    /// Its class, once that is known.
+    pub(crate) class: Option<u32>,
+    /// What its next hand-over is.
+    pub(crate) turn: Turn,
+    /// While it is in flight: the era of its circuit in which it was handed out.
+    pub(crate) era: Option<u32>,
 }
 
 impl<T: Send + Sync + 'static> Entry<T> {
@@ -63,6 +76,8 @@ enum Timer {
     Entry,
     /// The lease of a first delivery (by position) that was extended.
     Lease(u64),
+    /// The guard may let somebody through.
+    Guard,
 }
 
 /// Where a message is known that lives in its seat.
@@ -75,6 +90,7 @@ enum Home {
 pub(crate) enum Due {
     Entry(u32),
     Lease(u64),
+    Guard,
     /// The wheel was still turning: release the lock, and ask again.
     AskAgain,
     Later,
@@ -90,6 +106,8 @@ pub(crate) struct Counts {
     pub(crate) handed_over: u64,
     /// First deliveries that came to the cold side, and those of them that failed.
     pub(crate) from_ring: u64,
+    /// Those that the ring gave to the cold side before they were handed out.
+    pub(crate) brought_in: u64,
     pub(crate) acked: u64,
     pub(crate) failed: u64,
     pub(crate) leases_lost: u64,
@@ -186,8 +204,10 @@ pub(crate) struct Ledger<T: Send + Sync + 'static> {
     timers: Slab<(Timer, u32)>,
     wheel: Wheel,
     extended: HashMap<u64, Option<TimerKey>>,
-    /// Ready redeliveries, first come first served.
+    /// Ready redeliveries, first come first served; those of a guarded queue are in the guard's lines.
     lane: VecDeque<u32>,
+    pub(crate) guard: Option<Guard>,
+    guard_timer: Option<(u64, TimerKey)>,
     /// Whose turn it is: the lane's, or the ring's.
     pub(crate) lanes_turn: bool,
     parked: VecDeque<u32>,
@@ -226,13 +246,15 @@ pub(crate) struct Ledger<T: Send + Sync + 'static> {
 }
 
 impl<T: Send + Sync + 'static> Ledger<T> {
-    pub(crate) fn new(dead_letter_capacity: usize) -> Self {
+    pub(crate) fn new(dead_letter_capacity: usize, guard: Option<Guard>) -> Self {
         Ledger {
             entries: Slab::new(),
             timers: Slab::new(),
             wheel: Wheel::new(0),
             extended: HashMap::new(),
             lane: VecDeque::new(),
+            guard,
+            guard_timer: None,
             lanes_turn: false,
             parked: VecDeque::new(),
             dead: DeadStore::new(dead_letter_capacity),
@@ -283,6 +305,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             due_ms: 0,
             lease_no: 0,
             receipt: None,
+            pass: Pass { class: None, turn: Turn::Again, era: None },
         };
         self.entries.insert(entry) as u32
     }
@@ -344,6 +367,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             self.cancel(timer);
         }
         match to {
+            State::Ready if self.guard.is_some() => self.line_up_ready(key),
             State::Ready => {
                 self.lane.push_back(key);
                 self.aftermath.mail += 1;
@@ -366,7 +390,51 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         if let Some(pos) = entry.envelope.seat() {
             self.late.remove(&pos);
         }
+        if let (Some(class), Some(guard)) = (entry.pass.class, &mut self.guard) {
+            guard.count(class, false);
+        }
         entry
+    }
+
+    // ---- the guard ----
+
+    /// The class of a message is known from now on.
+    pub(crate) fn classify(&mut self, key: u32, name: &str) -> u32 {
+        let (Some(guard), entry) = (&mut self.guard, &mut self.entries[key as usize]) else { return CLASSLESS };
+        *entry.pass.class.get_or_insert_with(|| {
+            let class = guard.class(name);
+            guard.count(class, true);
+            class
+        })
+    }
+
+    /// A retry of a guarded queue is due: it stays delayed until the guard says that it may go.
+    pub(crate) fn line_up_retry(&mut self, key: u32) {
+        let class = self.entries[key as usize].pass.class.unwrap_or(CLASSLESS);
+        if let Some(guard) = &mut self.guard {
+            guard.line_up(class, key, Turn::Retry);
+        }
+    }
+
+    /// A message of a guarded queue is ready: a retry is in line already.
+    fn line_up_ready(&mut self, key: u32) {
+        let Pass { class, turn, .. } = self.entries[key as usize].pass;
+        if let Some(guard) = &mut self.guard
+            && turn != Turn::Retry
+        {
+            guard.line_up(class.unwrap_or(CLASSLESS), key, turn);
+        }
+    }
+
+    /// The guard wants to be asked again then.
+    pub(crate) fn set_guard_timer(&mut self, due_ms: Option<u64>) {
+        if self.guard_timer.as_ref().map(|timer| timer.0) == due_ms {
+            return;
+        }
+        let timer = due_ms.map(|due_ms| (due_ms, self.insert(due_ms, Timer::Guard, 0)));
+        if let Some((_, old)) = std::mem::replace(&mut self.guard_timer, timer) {
+            self.cancel(old);
+        }
     }
 
     /// The entry becomes a dead letter.
@@ -434,6 +502,8 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         self.timers.clear();
         self.extended.clear();
         self.late.clear();
+        self.guard = None;
+        self.guard_timer = None;
         self.wheel = Wheel::new(0);
         self.population = Population::default();
         self.ended = true;
@@ -520,6 +590,10 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             Timer::Lease(pos) => {
                 self.extended.remove(&pos);
                 Due::Lease(pos)
+            }
+            Timer::Guard => {
+                self.guard_timer = None;
+                Due::Guard
             }
         }
     }

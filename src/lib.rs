@@ -58,6 +58,7 @@
 //! | send | [`Producer`], [`Receipt`], [`Unsent`] |
 //! | receive and settle | [`Consumer`], [`Delivery`], [`Batch`] |
 //! | run a handler for every message | [`Worker`], [`Outcome`] |
+//! | protect what is downstream | [`RetryBudget`], [`Breaker`] |
 //! | decide about failures | [`RetryPolicy`], [`Failure`], [`Decision`], and the built-in policies |
 //! | what could not be delivered | [`DeadLetters`], [`Filter`], [`Rate`] |
 //! | figures and events | [`Stats`], [`Event`] |
@@ -109,6 +110,7 @@ mod metrics;
 mod model_runner;
 mod panics;
 mod producer;
+mod protect;
 mod queue;
 mod rate;
 mod reason;
@@ -142,6 +144,7 @@ pub use letter::DeadLetter;
 pub use message::{Headers, MessageId, ParseMessageIdError};
 pub use metrics::Latency;
 pub use producer::{MessageBuilder, Producer};
+pub use protect::{Breaker, BreakerState, ProtectionError, RetryBudget};
 pub use queue::Queue;
 pub use rate::Rate;
 pub use receipt::Receipt;

@@ -7,6 +7,7 @@ use crate::error::DrainError;
 use crate::events::Event;
 use crate::hub::{Core, Hub};
 use crate::producer::Producer;
+use crate::protect::BreakerState;
 use crate::ring::Door;
 use crate::stats::Stats;
 use crate::sync::{AcqRel, AtomicUsize, Relaxed};
@@ -142,6 +143,25 @@ impl<T: Send + Sync + 'static> Queue<T> {
     #[must_use]
     pub fn events(&self) -> Receiver<Event> {
         self.hub().side.events.subscribe()
+    }
+
+    /// What the breaker of this class does now; the class of a breaker for the whole queue is `""`. A queue without a
+    /// breaker, and a class that it does not know, is [`Closed`](BreakerState::Closed).
+    ///
+    /// ```
+    /// use redeliver::{Breaker, BreakerState, Queue};
+    ///
+    /// let queue = Queue::builder("mail").breaker(Breaker::new().consecutive_failures(1)).open()?;
+    /// assert_eq!(queue.breaker_state(""), BreakerState::Closed);
+    /// queue.producer().send("hello")?;
+    /// queue.consumer().recv()?.nack("connection refused")?;
+    /// assert!(matches!(queue.breaker_state(""), BreakerState::Open { .. }));
+    /// assert_eq!(queue.stats().breakers_open, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn breaker_state(&self, class: &str) -> BreakerState {
+        self.hub().breaker_state(class)
     }
 
     /// Hands out nothing until [`resume`](Self::resume); sends, settles and timers go on.

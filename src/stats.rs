@@ -39,6 +39,8 @@ pub struct Stats {
     pub unsent: u64,
     /// Seats kept by handles that lost their lease.
     pub pinned: u64,
+    /// Circuits of the [`Breaker`](crate::Breaker) that are open or half-open: at most 1, or one for each class.
+    pub breakers_open: u64,
     /// Messages accepted since the queue was opened.
     pub sent: u64,
     /// Hand-overs, redeliveries included.

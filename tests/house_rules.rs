@@ -16,7 +16,7 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
     ("parts", &["json", "latch", "metrics", "model_runner", "rfc3339", "ring", "sync", "timeline", "wait", "wheel"]),
-    ("rules", &["lifecycle", "rate", "retry"]),
+    ("rules", &["lifecycle", "protect", "rate", "retry"]),
     (
         "joints",
         &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt", "slot"],
@@ -47,6 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const UPWARD: &[(&str, &str, &str)] = &[
     ("error", "delivery", "a failed settle gives the delivery back, inside its error"),
     ("error", "retry", "a queue that does not open says which setting of its policy is at fault"),
+    ("error", "protect", "and which one of its protection"),
     ("envelope", "hub", "names the type whose seat the message may still be in; calls nothing of it"),
     ("hub", "lib", "its models speak the public names, as a user's threads do"),
 ];

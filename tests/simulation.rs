@@ -69,6 +69,10 @@ const CLASSES: &[&str] = &[
     "clock step of an hour",
     "queue closed",
     "several queues",
+    "breaker opened",
+    "breaker half-opened",
+    "breaker closed",
+    "delivered while half-open",
 ];
 
 #[test]

@@ -31,8 +31,9 @@ impl<T: Send + Sync + 'static> Core<T> {
             dead: ledger.dead.len() as u64,
             unsent: population.unsent,
             pinned: census.pinned,
+            breakers_open: ledger.guard.as_ref().map_or(0, |guard| guard.opened()),
             sent: self.ring.sent() + overflow,
-            delivered: taken + counts.handed_over,
+            delivered: (taken + counts.handed_over).saturating_sub(counts.brought_in),
             // Of what the ring handed out, all that is neither still out nor came to the cold side was acked.
             acked: taken.saturating_sub(census.in_flight + counts.from_ring) + counts.acked,
             failed: counts.failed,

@@ -5,6 +5,7 @@ use crate::events::Event;
 use crate::filter::Filter;
 use crate::letter::DeadLetter;
 use crate::lifecycle::{State, Trigger};
+use crate::protect::Turn;
 use crate::rate::Rate;
 
 impl<T: Send + Sync + 'static> Core<T> {
@@ -62,6 +63,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         if rate.is_zero() || !self.has_receivers() {
             return 0;
         }
+        if self.side.settings.breaker.is_some() {
+            return self.redrive_all_classified(filter, rate);
+        }
         let (start, mut redriven) = (self.side.elapsed(), 0);
         self.for_each_meant(filter, |ledger, death| {
             let Some(letter) = ledger.dead.remove_death(death) else { return };
@@ -69,6 +73,16 @@ impl<T: Send + Sync + 'static> Core<T> {
             self.send_back(ledger, key, start, rate.offset(redriven));
             redriven += 1;
         });
+        redriven as usize
+    }
+
+    /// As above, where a breaker wants to know the class of each, which is the user's code to say: outside the lock.
+    fn redrive_all_classified(&self, filter: Filter, rate: Rate) -> usize {
+        let (start, mut redriven) = (self.side.elapsed(), 0);
+        let ids: Vec<MessageId> = self.list(filter).iter().map(|letter| letter.id()).collect();
+        for id in ids {
+            redriven += u64::from(self.redrive_after(id, start, rate.offset(redriven)));
+        }
         redriven as usize
     }
 
@@ -95,10 +109,18 @@ impl<T: Send + Sync + 'static> Core<T> {
         if !self.has_receivers() {
             return false;
         }
+        self.redrive_after(id, self.side.elapsed(), Duration::ZERO)
+    }
+
+    fn redrive_after(&self, id: MessageId, start: Duration, after: Duration) -> bool {
+        let class = self.class_of_letter(id);
         let mut ledger = self.side.ledger.lock();
         let Some(letter) = ledger.dead.remove(id) else { return false };
         let key = self.exhume(&mut ledger, letter);
-        ledger.go(key, Trigger::Redrive);
+        if let Some(class) = class {
+            ledger.classify(key, &class);
+        }
+        self.send_back(&mut ledger, key, start, after);
         self.move_up(&mut ledger);
         self.unlock(ledger);
         true
@@ -114,6 +136,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let seat = envelope.seat();
         let key = ledger.admit(envelope, State::Dead, 0, self.side.now_ms());
         ledger.entry(key).history = history;
+        ledger.entry(key).pass.turn = Turn::First;
         if let Some(pos) = seat {
             ledger.set_late(pos, key);
         }

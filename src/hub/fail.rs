@@ -9,6 +9,7 @@ use crate::events::Event;
 use crate::history::Attempt;
 use crate::lifecycle::{State, Trigger};
 use crate::panics::{catch, contained, drop_contained};
+use crate::protect::{Outcome, Turn};
 use crate::reason::{BoxError, Reason};
 use crate::retry::{Cause, Decision, Failure};
 use crate::ring::Won;
@@ -81,6 +82,12 @@ struct Case<T: Send + Sync + 'static> {
     previous_delay: Option<Duration>,
 }
 
+/// What a failed attempt says of what is downstream, and of which part of it.
+struct Finding {
+    class: String,
+    outcome: Outcome,
+}
+
 impl<T: Send + Sync + 'static> Core<T> {
     /// A first delivery ended badly.
     pub(crate) fn fail_hot(won: Won<Hub<T>>, fault: Fault) {
@@ -132,6 +139,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     pub(super) fn put_off(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {
+        self.tell_guard(ledger, key, Outcome::Neither);
         ledger.go(key, Trigger::Snooze);
         ledger.entry(key).attempt -= 1; // an entry in flight was handed over at least once
         if after.is_zero() {
@@ -181,18 +189,31 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(super) fn decide(&self, key: u32, fault: Fault) {
         if let Some(case) = self.case(key) {
             let (decision, rule) = self.ask(&case, &fault);
+            let finding = self.finding(&case, &fault);
             let attempt = case.attempt;
             drop_contained(case.envelope); // the last one, if the queue has ended while its policy was asked
             let said = Said { error: fault.text(), error_type: fault.error_type() };
-            self.carry_out(key, attempt, said, decision, rule);
+            self.carry_out(key, attempt, said, decision, rule, finding);
         }
         drop_contained(fault); // the error is the user's
     }
 
-    fn carry_out(&self, key: u32, attempt: u32, said: Said, decision: Decision, rule: Arc<str>) {
+    fn carry_out(
+        &self,
+        key: u32,
+        attempt: u32,
+        said: Said,
+        decision: Decision,
+        rule: Arc<str>,
+        finding: Option<Finding>,
+    ) {
         let mut ledger = self.side.ledger.lock();
         if ledger.ended {
             return;
+        }
+        if let Some(finding) = finding {
+            ledger.classify(key, &finding.class);
+            self.tell_guard(&mut ledger, key, finding.outcome);
         }
         let is_unsent = ledger.entry(key).receipt.is_some();
         let (decision, rule) = match decision {
@@ -244,6 +265,14 @@ impl<T: Send + Sync + 'static> Core<T> {
             _ => {}
         }
         let policy = if is_send { &self.side.settings.resend } else { &self.side.settings.retry };
+        match catch(|| policy.rules.decide(&self.failure_of(case, fault))) {
+            Ok(decision) => (decision, policy.name.clone()),
+            Err(panic) => (Decision::DeadLetter, format!("{} panicked: {panic}", policy.name).into()),
+        }
+    }
+
+    /// A failed attempt, as the user's code gets to see it.
+    fn failure_of<'a>(&self, case: &'a Case<T>, fault: &'a Fault) -> Failure<'a> {
         let mut failure = Failure::new(case.attempt, fault.cause())
             .with_elapsed(case.elapsed)
             .with_headers(&case.envelope.headers)
@@ -254,10 +283,25 @@ impl<T: Send + Sync + 'static> Core<T> {
         if let Some(key) = case.envelope.key.as_deref() {
             failure = failure.with_key(key);
         }
-        match catch(|| policy.rules.decide(&failure)) {
-            Ok(decision) => (decision, policy.name.clone()),
-            Err(panic) => (Decision::DeadLetter, format!("{} panicked: {panic}", policy.name).into()),
-        }
+        failure
+    }
+
+    /// What the breaker is to make of it, if there is one.
+    fn finding(&self, case: &Case<T>, fault: &Fault) -> Option<Finding> {
+        let breaker = self.side.settings.breaker.as_ref()?;
+        let counts = || breaker.is_counted(&self.failure_of(case, fault));
+        let outcome = match fault {
+            Fault::Full | Fault::Closed => return None, // it was never handed out
+            Fault::Reject(_) => Outcome::Neither,
+            _ => {
+                if counts() {
+                    Outcome::Failure
+                } else {
+                    Outcome::Neither
+                }
+            }
+        };
+        Some(Finding { class: breaker.class_of(case.envelope.key.as_deref()), outcome })
     }
 
     /// The same draw for the same message, attempt and seed.
@@ -286,7 +330,11 @@ impl<T: Send + Sync + 'static> Core<T> {
             return;
         }
         ledger.counts.retries += 1;
-        if after.is_zero() {
+        if ledger.guard.is_some() {
+            ledger.entry(key).pass.turn = Turn::Retry;
+            ledger.go(key, Trigger::RetryLater);
+            if after.is_zero() { ledger.line_up_retry(key) } else { ledger.set_timer(key, due) }
+        } else if after.is_zero() {
             ledger.go(key, Trigger::RetryNow);
         } else {
             ledger.go(key, Trigger::RetryLater);

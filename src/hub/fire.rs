@@ -5,6 +5,7 @@ use crate::driver::Timed;
 use crate::events::Event;
 use crate::ledger::Due;
 use crate::lifecycle::{State, Trigger};
+use crate::protect::Turn;
 use crate::ring::Expired;
 use crate::sync::MutexGuard;
 
@@ -63,6 +64,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             ledger.leases.sample(now_ms, head);
             ledger.handed_out.sample(now_ms, head);
         }
+        self.note_firsts(ledger, now_ms);
     }
 
     /// Has the ring moved since the last sample?
@@ -110,6 +112,7 @@ impl<T: Send + Sync + 'static> Core<T> {
                 self.me().expire(pos, true, &mut lost);
                 self.lose(ledger, lost);
             }
+            Due::Guard => self.unlock(ledger), // which asks it
             Due::AskAgain => {}
             Due::Later => return false,
         }
@@ -119,7 +122,11 @@ impl<T: Send + Sync + 'static> Core<T> {
     fn fire_entry(&self, mut ledger: MutexGuard<'_, Ledger<T>>, key: u32) {
         match ledger.entry(key).state() {
             State::Delayed => {
-                ledger.go(key, Trigger::Due);
+                if ledger.entry(key).pass.turn == Turn::Retry && ledger.guard.is_some() {
+                    ledger.line_up_retry(key);
+                } else {
+                    ledger.go(key, Trigger::Due);
+                }
                 self.unlock(ledger);
             }
             State::InFlight => {
@@ -192,9 +199,10 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Releases the lock and does what was put off until then: wakes, tells, and drops what is the user's.
     pub(super) fn unlock(&self, mut ledger: MutexGuard<'_, Ledger<T>>) {
+        let is_let_through = ledger.guard.is_some() && self.heed_guard(&mut ledger);
         let freed = self.balance(&mut ledger) + ledger.aftermath.freed;
         let aftermath = std::mem::take(&mut ledger.aftermath);
-        if aftermath.mail > 0 {
+        if aftermath.mail > 0 && ledger.guard.is_none() {
             self.set_attention(LANE, true);
         }
         if (self.attention() & LATE != 0) != ledger.has_late() {
@@ -202,7 +210,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
         let may_be_over = ledger.population.unsettled() == 0;
         drop(ledger);
-        for _ in 0..aftermath.mail.min(2) {
+        for _ in 0..(aftermath.mail + u32::from(is_let_through)).min(2) {
             self.header().mail.notify(); // the woken one wakes the next
         }
         if freed > 0 || may_be_over {

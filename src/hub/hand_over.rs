@@ -36,7 +36,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         &self,
         otherwise: impl FnOnce() -> Result<Delivery<T>, E>,
     ) -> Result<Delivery<T>, E> {
-        if self.side.attention.load(Relaxed) & (LANE | PAUSED) != 0 {
+        if self.side.attention.load(Relaxed) & (LANE | PAUSED | GUARDED | SHORT) != 0 {
             return otherwise();
         }
         let Some(tenancy) = self.take_fast(|pos| !is_sampled(pos)) else { return otherwise() };
@@ -55,21 +55,28 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Hands over what is ready now: ring and lane take turns, and where the one has nothing the other may go on.
     pub(crate) fn try_hand_over(&self) -> Option<Delivery<T>> {
-        if self.attention() & PAUSED != 0 {
+        let attention = self.attention();
+        if attention & PAUSED != 0 {
             return None;
         }
         if let Some(cold) = self.hand_over_cold(true) {
             return Some(Delivery::cold(cold));
         }
+        if attention & GUARDED != 0 {
+            return self.hand_over_guarded().or_else(|| self.hand_over_cold(false)).map(Delivery::cold);
+        }
         if let Some(tenancy) = self.take().or_else(|| self.take_refilled()) {
             self.after_take(tenancy.pos());
+            if attention & SHORT != 0 {
+                self.ask_guard(); // this one may have brought a balance
+            }
             return Some(Delivery::hot(tenancy));
         }
         self.hand_over_cold(false).map(Delivery::cold)
     }
 
-    fn hand_over_cold(&self, in_turn: bool) -> Option<ColdDelivery<T>> {
-        if self.attention() & LANE == 0 {
+    pub(super) fn hand_over_cold(&self, in_turn: bool) -> Option<ColdDelivery<T>> {
+        if self.attention() & (LANE | SHORT) == 0 {
             return None;
         }
         let mut ledger = self.side.ledger.lock();
@@ -84,7 +91,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         cold
     }
 
-    fn after_take(&self, pos: u64) {
+    pub(super) fn after_take(&self, pos: u64) {
         if is_sampled(pos) {
             self.sample_latency(pos);
         }
@@ -94,10 +101,18 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     fn next_from_lane(&self, ledger: &mut Ledger<T>) -> Option<ColdDelivery<T>> {
+        if ledger.guard.is_some() {
+            return self.next_past_guard(ledger);
+        }
         let key = ledger.next_in_lane()?;
         if ledger.lane_is_empty() {
             self.set_attention(LANE, false);
         }
+        Some(self.hand_out(ledger, key))
+    }
+
+    /// Hands out an entry that is ready.
+    pub(super) fn hand_out(&self, ledger: &mut Ledger<T>, key: u32) -> ColdDelivery<T> {
         ledger.go(key, Trigger::HandOver);
         let due = self.side.due_ms(self.side.settings.lease);
         ledger.set_timer(key, due);
@@ -110,7 +125,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         if entry.attempt == 1 && entry.history.is_empty() {
             entry.first_ms = now_ms;
         }
-        Some(ColdDelivery {
+        ColdDelivery {
             core: self.me(),
             key,
             lease_no: entry.lease_no,
@@ -118,11 +133,11 @@ impl<T: Send + Sync + 'static> Core<T> {
             attempt: entry.attempt,
             history: entry.history.clone(),
             returned: false,
-        })
+        }
     }
 
     #[cold]
-    fn take_refilled(&self) -> Option<crate::ring::Tenancy<Hub<T>>> {
+    pub(super) fn take_refilled(&self) -> Option<crate::ring::Tenancy<Hub<T>>> {
         (self.ring.has_detour() && self.refill()).then(|| self.take()).flatten()
     }
 
@@ -174,7 +189,8 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(super) fn has_mail(&self) -> bool {
         let attention = self.attention();
         attention & PAUSED == 0
-            && (attention & LANE != 0 || !self.ring.is_drained() || (self.ring.has_detour() && self.refill()))
+            && (attention & LANE != 0
+                || attention & SHUT == 0 && (!self.ring.is_drained() || (self.ring.has_detour() && self.refill())))
     }
 
     /// Sleeps until there may be something. True: it was on the list, so it must look after the next sleeper.
@@ -213,8 +229,13 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// then a run of the ring; then what lies behind gaps of the ring, or is left in the lane.
     pub(crate) fn try_hand_over_batch(door: &Door<Hub<T>>, max: usize) -> Option<Batch<T>> {
         let core: &Core<T> = door;
-        if core.attention() & PAUSED != 0 {
+        let attention = core.attention();
+        if attention & PAUSED != 0 {
             return None;
+        }
+        if attention & GUARDED != 0 {
+            let singles: Vec<_> = std::iter::from_fn(|| core.try_hand_over()).take(max).collect();
+            return (!singles.is_empty()).then(|| Batch::new(None, singles));
         }
         let mut singles = Vec::new();
         core.take_from_lane(&mut singles, if core.ring.is_drained() { max } else { max / 2 });
@@ -234,13 +255,16 @@ impl<T: Send + Sync + 'static> Core<T> {
             core.after_take(tenancy.pos());
             singles.push(Delivery::hot(tenancy));
         }
+        if attention & SHORT != 0 {
+            core.ask_guard();
+        }
         core.take_from_lane(&mut singles, room);
         (run.is_some() || !singles.is_empty()).then(|| Batch::new(run, singles))
     }
 
     /// Takes redeliveries until there are `max` of them.
     fn take_from_lane(&self, singles: &mut Vec<Delivery<T>>, max: usize) {
-        if singles.len() >= max || self.attention() & LANE == 0 {
+        if singles.len() >= max || self.attention() & (LANE | SHORT) == 0 {
             return;
         }
         let mut ledger = self.side.ledger.lock();

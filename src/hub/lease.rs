@@ -4,6 +4,7 @@ use super::*;
 use crate::error::{SettleErrorKind, StaleLease};
 use crate::lifecycle::Trigger;
 use crate::panics::drop_contained;
+use crate::protect::Outcome;
 use crate::ring::Tenancy;
 
 impl<T: Send + Sync + 'static> Core<T> {
@@ -30,6 +31,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         if !may(1) {
             return Err(SettleErrorKind::Shared);
         }
+        self.tell_guard(&mut ledger, cold.key, Outcome::Success);
         ledger.go(cold.key, Trigger::Ack);
         ledger.remove(cold.key);
         ledger.counts.acked += 1;

@@ -5,6 +5,7 @@
 //! | `accept` | a message into a seat, or an answer why not |
 //! | `room` | what keeps the capacity exact: overflow and phantoms |
 //! | `hand_over` | a message out of its seat, or off the lane, to a consumer |
+//! | `guard` | what a breaker or a budget lets through: to a consumer, or into line |
 //! | `fail` | a delivery that ended badly to its next attempt, or to the dead letters |
 //! | `keep` | a lease to its worker for longer, or back from it |
 //! | `tasks` | a task to its place in the waiting rooms, and out of it |
@@ -23,6 +24,7 @@ mod dead;
 mod ending;
 mod fail;
 mod fire;
+mod guard;
 mod hand_over;
 mod keep;
 mod lease;
@@ -45,6 +47,7 @@ use crate::ledger::Ledger;
 use crate::message::{Headers, MessageId};
 use crate::metrics::Histogram;
 use crate::panics::Contained;
+use crate::protect::{Breaker, Guard, RetryBudget};
 use crate::retry::RetryPolicy;
 use crate::ring::{Door, Load, Ring, Shared, Side};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, OnceLock, Relaxed, SeqCst, loom_fence};
@@ -62,6 +65,12 @@ const PAUSED: u32 = 2;
 const QUIET: u32 = 4;
 /// A message is known to the ledger that still lives in its seat.
 const LATE: u32 = 8;
+/// A breaker has to see every delivery: nothing goes past the ledger. Set at the opening, for good.
+const GUARDED: u32 = 16;
+/// Retries wait for a balance of the budget; the next first delivery may bring it.
+const SHORT: u32 = 32;
+/// The breaker of the whole queue lets nothing out of the ring now.
+const SHUT: u32 = 64;
 
 /// What was asked for at `open()`.
 pub(crate) struct Settings {
@@ -73,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) max_deliveries: u32,
     pub(crate) dead_letter_capacity: usize,
+    pub(crate) retry_budget: Option<RetryBudget>,
+    pub(crate) breaker: Option<Breaker>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) seed: u64,
 }
@@ -107,14 +118,17 @@ pub(crate) struct Hub<T: Send + Sync + 'static> {
 pub(crate) fn open<T: Send + Sync + 'static>(settings: Settings) -> Option<Door<Hub<T>>> {
     let ring = Ring::new(settings.capacity)?;
     let by_hand = settings.clock.by_hand().is_some();
+    let quiet = if by_hand { 0 } else { QUIET };
+    let guarded = if settings.breaker.is_some() { GUARDED } else { 0 };
+    let guard = Guard::new(settings.retry_budget.as_ref(), settings.breaker.as_ref());
     let hub = Hub {
-        attention: AtomicU32::new(if by_hand { 0 } else { QUIET }),
+        attention: AtomicU32::new(quiet | guarded),
         instance: settings.seed,
         clock: settings.clock.clone(),
         born: settings.clock.now(),
         sent_us: (0..settings.capacity.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
         latency: Histogram::new(),
-        ledger: Mutex::new(Ledger::new(settings.dead_letter_capacity)),
+        ledger: Mutex::new(Ledger::new(settings.dead_letter_capacity, guard)),
         settings,
         events: Events::new(),
         senders: AtomicUsize::new(1),

@@ -100,9 +100,12 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// The ring is empty and senders take a detour: seats what waits in the overflow. True if there is something to take.
     pub(super) fn refill(&self) -> bool {
-        let mut ledger = self.side.ledger.lock();
-        self.settle_up(&mut ledger);
-        self.lift_detour(&ledger);
+        self.refill_locked(&mut self.side.ledger.lock())
+    }
+
+    pub(super) fn refill_locked(&self, ledger: &mut Ledger<T>) -> bool {
+        self.settle_up(ledger);
+        self.lift_detour(ledger);
         !self.ring.is_drained()
     }
 

@@ -218,6 +218,16 @@ impl<S: Side> Won<S> {
         }
         load
     }
+
+    /// As [`take`](Self::take), but the seat stays occupied, as a phantom: its message moves to the cold side and counts on.
+    pub(crate) fn take_and_stay(self) -> LoadOf<S> {
+        let ring = &self.shared.ring;
+        let seat = ring.seat(self.pos);
+        let load = seat.take(self.old);
+        debug_assert_eq!(self.old & ORPHAN, 0, "who has just received holds a handle");
+        seat.stamp.store(ring.at(self.pos) | PHANTOM, SeqCst); // freed by `Ring::vacate`; the head has passed it already
+        load
+    }
 }
 
 impl<S: Side> Shared<S> {

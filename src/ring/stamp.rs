@@ -13,7 +13,8 @@
 //!   │                          │      │ lease lost ──────────► LOST ─┬─ handle dropped ─► STAY ─┐
 //!   │                          └► MEMBER (of the batch whose head    └─ message settled ► LATE ─┴─► LEAVING ─► FREE
 //!   │                             is FLIGHT, or BUSY while it is won)
-//!   └── PHANTOM: held on behalf of a redelivery, which lives on the cold side
+//!   └── PHANTOM: held on behalf of a message that lives on the cold side: a redelivery, or (from SETTLING) one that a
+//!       breaker has to see
 //! ```
 
 pub(super) const FREE: u64 = 0;

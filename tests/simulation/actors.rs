@@ -169,7 +169,7 @@ impl World {
             told.push(event);
         }
         for event in &told {
-            site.hear(*event, now, &mut self.hits);
+            site.hear(event.clone(), now, &mut self.hits);
         }
         let mut resolved = Vec::new();
         site.receipts.retain(|(number, receipt)| {
@@ -354,7 +354,7 @@ impl World {
             }
         }
         let site = &self.sites[at];
-        site.oracle.check_empty(self.now);
+        site.oracle.check_empty(self.now, &site.queue.stats(), &site.knobs);
     }
 }
 
@@ -400,6 +400,9 @@ impl Site {
             Event::GivenUp { id, .. } => self.ended(id, Place::Dead, "dead letter", hits),
             Event::Parked { id, .. } => self.ended(id, Place::Parked, "parked", hits),
             Event::Dropped { id, .. } => self.ended(id, Place::Discarded, "discarded", hits),
+            Event::BreakerOpened { .. } => hits.hit("breaker opened"),
+            Event::BreakerHalfOpened { .. } => hits.hit("breaker half-opened"),
+            Event::BreakerClosed { .. } => hits.hit("breaker closed"),
             other => panic!("an event the oracle does not know: {other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! Consumers, and what their handlers do: ack, fail, crash, leak, outlive their leases.
 
 use super::*;
-use redeliver::SettleErrorKind;
+use redeliver::{BreakerState, SettleErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 impl World {
@@ -41,7 +41,7 @@ impl World {
                 let is_over = site.is_closed && site.oracle.unsettled() == 0;
                 assert_eq!(error == TryRecvError::Closed, is_over, "closed is closed and all settled");
                 if !site.is_paused {
-                    site.oracle.check_empty(self.now);
+                    site.oracle.check_empty(self.now, &site.queue.stats(), &site.knobs);
                 }
                 self.note((at, error));
             }
@@ -53,6 +53,11 @@ impl World {
         let site = &mut self.sites[at];
         assert!(!site.is_paused, "handed out while paused");
         let number = delivery.number;
+        let by_key = site.knobs.fuse.is_some_and(|fuse| fuse.by_key);
+        match site.queue.breaker_state(if by_key { delivery.key().unwrap_or_default() } else { "" }) {
+            BreakerState::HalfOpen => self.hits.hit("delivered while half-open"),
+            state => assert_eq!(state, BreakerState::Closed, "handed out while its breaker is open"),
+        }
         let (holder, is_first) = site.oracle.delivered(number, delivery.history(), &site.knobs, self.now);
         self.hits.hit(if is_first { "first delivery" } else { "redelivery" });
         let fate = site.oracle.fate(number);

@@ -2,8 +2,8 @@
 
 use crate::support::Rng;
 use redeliver::{
-    Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, Queue, QueueBuilder,
-    RetryPolicy, RetryPolicyExt, Schedule, policy_fn,
+    Breaker, Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, Queue,
+    QueueBuilder, RetryBudget, RetryPolicy, RetryPolicyExt, Schedule, policy_fn,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,9 @@ pub(crate) struct Knobs {
     pub(crate) consumers: usize,
     /// How likely each outcome of a handler is; see `actors::Plan`.
     pub(crate) temper: [u64; 12],
+    /// What stands between it and its consumers.
+    pub(crate) budget: Option<RetryBudget>,
+    pub(crate) fuse: Option<Fuse>,
     /// How often it is closed, in 10,000 steps.
     pub(crate) closes: u64,
 }
@@ -93,6 +96,42 @@ fn rules(rng: &mut Rng) -> Rules {
     Rules { policy, looks_at_time, is_decorrelated: has_jitter && jitter == Jitter::Decorrelated }
 }
 
+/// A breaker that is still to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Fuse {
+    failures: u32,
+    open_for: Duration,
+    growth: u32,
+    probes: u32,
+    pub(crate) by_key: bool,
+}
+
+impl Fuse {
+    fn draw(rng: &mut Rng) -> Self {
+        Fuse {
+            failures: 1 + rng.below(4) as u32,
+            open_for: Duration::from_micros(pick(rng, &[700, 5_000, 50_000, 1_000_000, 60_000_000])),
+            growth: 1 + rng.below(4) as u32,
+            probes: 1 + rng.below(3) as u32,
+            by_key: rng.below(2) == 0,
+        }
+    }
+
+    fn breaker(&self) -> Breaker {
+        let breaker = Breaker::new()
+            .consecutive_failures(self.failures)
+            .open_for(self.open_for)
+            .open_for_max(self.growth * self.open_for)
+            .probes(self.probes);
+        if self.by_key { breaker.per_key(|key| key.unwrap_or_default().into()) } else { breaker }
+    }
+}
+
+fn budget(rng: &mut Rng) -> RetryBudget {
+    let percent = pick(rng, &[0, 10, 100]) as f64;
+    RetryBudget::percent(percent).floor_per_second(1.0 + rng.below(5) as f64).window(Duration::from_secs(1))
+}
+
 impl Knobs {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let mut temper = [0; 12];
@@ -112,12 +151,21 @@ impl Knobs {
             producers: 1 + rng.below(3) as usize,
             consumers: 1 + rng.below(3) as usize,
             temper,
+            budget: (rng.below(3) == 0).then(|| budget(rng)),
+            fuse: (rng.below(3) == 0).then(|| Fuse::draw(rng)),
             closes: pick(rng, &[0, 0, 0, 10, 40]),
         }
     }
 
     pub(crate) fn build<T: Send + Sync + 'static>(&self, name: String) -> QueueBuilder<T> {
-        Queue::<T>::builder(name)
+        let mut builder = Queue::<T>::builder(name);
+        if let Some(budget) = self.budget {
+            builder = builder.retry_budget(budget);
+        }
+        if let Some(fuse) = self.fuse {
+            builder = builder.breaker(fuse.breaker());
+        }
+        builder
             .capacity(self.capacity)
             .lease(self.lease)
             .retry(self.retry.policy.clone())
