@@ -431,6 +431,23 @@ fn paths_of_one_machine() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
+/// An example that the README does not list is found by nobody. CI runs whatever lies in the folder.
+#[test]
+fn every_example_is_listed_and_says_how_it_is_run() {
+    let readme = fs::read_to_string(crate_root().join("README.md")).unwrap();
+    let mut examples = 0;
+    for entry in fs::read_dir(crate_root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let main = if path.is_dir() { path.join("main.rs") } else { path.clone() };
+        let command = format!("`cargo run --release --example {}`", path.file_stem().unwrap().to_string_lossy());
+        assert!(readme.contains(&format!("| {command} |")), "README.md does not list {command}");
+        let text = fs::read_to_string(&main).unwrap();
+        assert!(text.starts_with("//! ") && text.contains(&command), "{} does not say {command}", main.display());
+        examples += 1;
+    }
+    assert!(examples > 1, "only {examples} examples: is this the crate?");
+}
+
 /// The table names what there is, once.
 #[test]
 fn the_table_is_true() {
