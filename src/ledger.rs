@@ -12,7 +12,7 @@ use crate::letter::DeadLetter;
 use crate::lifecycle::{self, State, Trigger};
 use crate::message::MessageId;
 use crate::panics::drop_contained;
-use crate::protect::{CLASSLESS, Guard, Turn};
+use crate::protect::{CLASSLESS, Guard, Told, Turn};
 use crate::receipt::Pending;
 use crate::slot::Slot;
 use crate::timeline::Timeline;
@@ -163,6 +163,8 @@ pub(crate) struct Aftermath<T: Send + Sync + 'static> {
     /// How many seats have become free.
     pub(crate) freed: u32,
     pub(crate) events: Vec<Event>,
+    /// What circuits have done.
+    pub(crate) told: Vec<Told>,
     pub(crate) receipts: Vec<(Arc<Pending>, Result<MessageId, ReceiptError>)>,
     /// Dropping a message runs its owner's code.
     pub(crate) garbage: Vec<Entry<T>>,
@@ -176,6 +178,7 @@ impl<T: Send + Sync + 'static> Default for Aftermath<T> {
             mail: 0,
             freed: 0,
             events: Vec::new(),
+            told: Vec::new(),
             receipts: Vec::new(),
             garbage: Vec::new(),
         }

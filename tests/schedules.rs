@@ -8,8 +8,8 @@
 
 use futures_core::Stream;
 use redeliver::{
-    Batch, Consumer, DeadLetters, Delivery, Event, Filter, Fixed, Immediate, ManualClock, MessageId, Never, Queue,
-    QueueBuilder, Rate, Receipt, ReceiptError, SendErrorKind,
+    Batch, Breaker, BreakerState, Consumer, DeadLetters, Delivery, Event, Filter, Fixed, Immediate, ManualClock,
+    MessageId, Never, Queue, QueueBuilder, Rate, Receipt, ReceiptError, RetryBudget, SendErrorKind,
 };
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -30,7 +30,7 @@ use support::{evidence, seed};
 const TICK: Duration = Duration::from_millis(5);
 /// Longer than any scenario.
 const LONG: Duration = Duration::from_secs(1 << 20);
-const SCENARIOS: usize = 9;
+const SCENARIOS: usize = 11;
 
 /// Half of the schedules take a random step each time; the other half preempt seldom, but at the worst moments.
 fn scenario(name: &str, body: impl Fn() + Send + Sync + 'static) {
@@ -458,4 +458,60 @@ fn tasks_that_give_up() {
         assert_eq!(seen.len(), 6, "each was sent once, by the one way or the other: {seen:?}");
         assert!(seen.values().all(|ends| ends.len() == 1), "{seen:?}");
     });
+}
+
+/// Every verdict again, past a breaker (for the queue, or for classes) and a budget: two keyed senders, two consumers.
+fn guarded(name: &str, by_key: bool) {
+    scenario(name, move || {
+        let (clock, seen) = (ManualClock::new(), Seen::default());
+        let breaker = Breaker::new().consecutive_failures(1).open_for(TICK).open_for_max(3 * TICK);
+        let breaker = if by_key { breaker.per_key(|key| key.unwrap_or_default().into()) } else { breaker };
+        let budget = RetryBudget::percent(50.0).floor_per_second(200.0).window(2 * TICK);
+        let queue = builder(&clock).breaker(breaker).retry_budget(budget).open().unwrap();
+        let events = queue.events();
+        let consumers = (0..2).map(|_| handle(queue.consumer(), seen.clone())).collect();
+        let producers =
+            [(0, "a"), (10, "b")].map(|(base, key)| (base, key, queue.producer())).map(|(base, key, producer)| {
+                spawn(move || {
+                    (base..base + 3).for_each(|message| producer.message(message).key(key).send().map(drop).unwrap());
+                })
+            });
+        let_time_pass(&clock, producers.into());
+        queue.close();
+        let_time_pass(&clock, consumers);
+        note_the_dead(&queue.dead_letters(), &seen);
+        seen.check((0..3).chain(10..13));
+        let stats = queue.stats();
+        assert_eq!((stats.ready, stats.in_flight, stats.delayed), (0, 0, 0));
+        assert_eq!(stats.sent, stats.acked + stats.dead);
+        // What was told last is the state of now.
+        let class = if by_key { "a" } else { "" };
+        let is_now = queue.breaker_state(class);
+        let told: Vec<_> = events.try_iter().filter(|event| names(event, class)).collect();
+        match (is_now, told.last()) {
+            (BreakerState::Closed, None | Some(Event::BreakerClosed { .. }))
+            | (BreakerState::HalfOpen, Some(Event::BreakerHalfOpened { .. }))
+            | (BreakerState::Open { .. }, Some(Event::BreakerOpened { .. })) => {}
+            other => panic!("told last: {other:?}"),
+        }
+    });
+}
+
+fn names(event: &Event, name: &str) -> bool {
+    match event {
+        Event::BreakerOpened { class, .. }
+        | Event::BreakerHalfOpened { class, .. }
+        | Event::BreakerClosed { class, .. } => **class == *name,
+        _ => false,
+    }
+}
+
+#[test]
+fn past_a_breaker_and_a_budget() {
+    guarded("past-a-breaker-and-a-budget", false);
+}
+
+#[test]
+fn past_breakers_by_class() {
+    guarded("past-breakers-by-class", true);
 }

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "threads, files and time of a test's own")]
 
-use redeliver::{ManualClock, Queue};
+use redeliver::{Breaker, Immediate, ManualClock, Queue, QueueBuilder, RetryBudget};
 use std::fs;
 use std::sync::mpsc;
 use std::thread;
@@ -51,6 +51,7 @@ fn waiting_sleeps_and_one_thread_serves_all_queues() {
     senders_that_are_called_in_vain_sleep_again();
     receivers_of_a_closed_queue_sleep_until_the_last_settle();
     drains_sleep_while_messages_are_settled();
+    who_is_held_back_by_a_breaker_or_a_budget_sleeps();
     one_thread_serves_all_queues_and_goes_with_them();
     a_manual_clock_needs_none();
 }
@@ -172,6 +173,28 @@ fn a_blocked_sender_sleeps() {
         },
         || held.ack().unwrap(),
     );
+}
+
+type Guarded = fn(QueueBuilder<u32>, Breaker, RetryBudget) -> QueueBuilder<u32>;
+
+fn who_is_held_back_by_a_breaker_or_a_budget_sleeps() {
+    let breaker = || Breaker::new().consecutive_failures(1).open_for(BLOCKED);
+    let rare = RetryBudget::percent(0.0).window(BLOCKED); // one in a second
+    let guards: [Guarded; 3] = [
+        |queue, breaker, _| queue.breaker(breaker),
+        |queue, breaker, _| queue.breaker(breaker.per_key(|_| "one".into())),
+        |queue, _, rare| queue.retry_budget(rare),
+    ];
+    for guard in guards {
+        let queue = guard(Queue::builder("held back").retry(Immediate), breaker(), rare).open().unwrap();
+        queue.producer().send(1).unwrap();
+        queue.consumer().recv().unwrap().nack("refused").unwrap();
+        let consumer = queue.consumer();
+        if queue.stats().breakers_open == 0 {
+            consumer.recv().unwrap().nack("refused").unwrap(); // the budget's one
+        }
+        sleeps("a recv that is held back", move || consumer.recv().unwrap().ack().unwrap(), || ());
+    }
 }
 
 fn one_thread_serves_all_queues_and_goes_with_them() {

@@ -226,6 +226,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         for event in aftermath.events {
             self.side.events.tell(event);
         }
+        if !aftermath.told.is_empty() {
+            self.tell_circuits(aftermath.told);
+        }
         for (receipt, outcome) in aftermath.receipts {
             receipt.set(outcome);
         }

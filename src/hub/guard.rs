@@ -170,9 +170,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         let is_shut = self.side.settings.breaker.as_ref().is_some_and(|breaker| !breaker.has_classes())
             && !guard.admits(CLASSLESS);
         let is_short = !may_go && guard.lacks_balance(now_ms);
-        let (next_ms, told) = (guard.next_ms(now_ms), guard.take_told());
+        let (next_ms, told) = (guard.next_ms(now_ms), guard.take_told(false));
         ledger.set_guard_timer(next_ms);
-        ledger.aftermath.events.extend(told.into_iter().map(event));
+        ledger.aftermath.told = told;
         let before = self.attention();
         for (flag, on) in [(LANE, may_go), (SHORT, is_short), (SHUT, is_shut)] {
             if (before & flag != 0) != on {
@@ -180,6 +180,17 @@ impl<T: Send + Sync + 'static> Core<T> {
             }
         }
         (may_go && (stirred || before & LANE == 0)) || (before & SHUT != 0 && !is_shut)
+    }
+
+    /// Tells what circuits have done, and what they do meanwhile.
+    #[cold]
+    pub(super) fn tell_circuits(&self, mut told: Vec<Told>) {
+        while !told.is_empty() {
+            for told in told {
+                self.side.events.tell(event(told));
+            }
+            told = self.side.ledger.lock().guard.as_mut().map_or_else(Vec::new, |guard| guard.take_told(true));
+        }
     }
 
     pub(crate) fn breaker_state(&self, class: &str) -> BreakerState {

@@ -235,6 +235,7 @@ impl Breaker {
     }
 
     /// One breaker for each class; `class` names the class of a message's key. Of a function that panics the class is `""`.
+    /// It is asked for each delivery and each failure, within the delivery's lease, so it ought to be quick.
     ///
     /// ```
     /// use redeliver::{Breaker, BreakerState, Queue};

@@ -93,6 +93,8 @@ pub(crate) struct Guard {
     /// When which circuit's pause is over.
     alarms: BTreeSet<(u64, u32)>,
     told: Vec<Told>,
+    /// Somebody is telling.
+    is_told: bool,
     /// Somebody lined up, or was let through, since this was asked last.
     has_stirred: bool,
     opened: u64,
@@ -113,6 +115,7 @@ impl Guard {
             ready: 0,
             alarms: BTreeSet::new(),
             told: Vec::new(),
+            is_told: false,
             has_stirred: false,
             opened: 0,
             crowd: CLASSES_MIN,
@@ -356,8 +359,15 @@ impl Guard {
         self.told.push(Told { class: at.name.clone(), state: state_of(at.circuit.phase(), now_ms) });
     }
 
-    pub(crate) fn take_told(&mut self) -> Vec<Told> {
-        std::mem::take(&mut self.told)
+    /// What is to be told. Whoever gets it is the one teller until a call with `go_on` has given nothing, so that what one
+    /// circuit does is told in its order though it is told under no lock.
+    pub(crate) fn take_told(&mut self, go_on: bool) -> Vec<Told> {
+        if self.is_told && !go_on {
+            return Vec::new();
+        }
+        let told = std::mem::take(&mut self.told);
+        self.is_told = !told.is_empty();
+        told
     }
 
     /// When something may change though nobody does anything.

@@ -52,7 +52,7 @@ impl World {
         }
         let next = self.guard.next_ms(self.now);
         assert!(next.is_none_or(|next| next > self.now), "the same moment again and again");
-        self.guard.take_told();
+        self.guard.take_told(true);
     }
 
     fn line_up(&mut self, class: usize, turn: Turn) {
@@ -151,7 +151,7 @@ fn classes_are_remembered_while_something_is_left_of_them() {
         let pick = guard.pick_of(class, now).unwrap();
         guard.end(class, pick.era, Outcome::Failure, now);
     }
-    let told = guard.take_told();
+    let told = guard.take_told(true);
     let closed = told.iter().filter(|told| told.state == BreakerState::Closed).count();
     assert!(guard.opened() < 3_000, "{} are remembered", guard.opened());
     assert_eq!(closed as u64 + guard.opened(), 20_000);
