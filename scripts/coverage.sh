@@ -83,8 +83,7 @@ awk -v root="$root/src/" -v judged="$judged" -v minimum="$minimum" -v json="$evi
         name = substr(file, length(root) + 1)
         if (name ~ /(^|\/)(tests|models|model_runner|lock_free)(\/|\.rs$)/) counts = 0
         folder = name
-        if (name == "ledger.rs") folder = "ledger"
-        else if (!sub(/\/.*/, "", folder)) folder = "the rest"
+        if (!sub(/\/.*/, "", folder)) folder = "the rest"
         if (counts) read_tests(file)
     }
     !counts { next }

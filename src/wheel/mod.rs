@@ -37,7 +37,7 @@
 //!
 //! # Left to others
 //!
-//! Reading the clock, sleeping until `next_due`, and what a token means: `ledger.rs`, `clock.rs`, `driver.rs`. Locks: there are none
+//! Reading the clock, sleeping until `next_due`, and what a token means: `ledger/`, `clock.rs`, `driver.rs`. Locks: there are none
 //! here. Chunks of memory: `chunks.rs`.
 
 mod buckets;
