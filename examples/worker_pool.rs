@@ -38,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let worker = queue.worker().threads(4).run_timeout(LONG).start(thumbnail)?;
     producer.send_batch(0..50)?;
     queue.drain(LONG)?; // until everything is settled, retries included
-    let first = worker.report();
-    println!("{} threads: {first:?}", worker.threads());
-    assert_eq!((first.acked, first.dead_lettered, first.discarded), (40, 5, 5));
-    assert_eq!((first.failed, first.panicked), (10, 1)); // each of these came back, and is among the others
+    let stats = queue.stats();
+    println!("{} threads: {} done, {} retries, {} dead", worker.threads(), stats.acked, stats.retries, stats.dead);
+    assert_eq!((stats.acked, stats.dead, stats.discarded), (40, 5, 5));
+    assert_eq!(stats.retries, 10 + 1); // the errors and the panic: each came back, and is among those above
 
     // More hands while it runs, and fewer: those who leave finish what they hold.
     producer.send_batch(100..200)?;
@@ -52,11 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Stops in the middle of the work. Nothing is lost: what no handler has begun waits in the queue.
     let report = worker.shutdown(LONG);
-    println!(
-        "shut down: {} handled, {} still in the queue",
-        report.handled,
-        queue.len() as u64 + queue.stats().delayed
-    );
+    println!("{report:?}; {} still in the queue", queue.stats().ready + queue.stats().delayed);
+    assert_eq!((report.panicked, report.lost), (1, 0));
     assert_eq!((report.still_running, report.given_back), (0, 0)); // all ended within the limit
 
     // Another worker takes up the rest. A queue that is closed ends it once everything is settled.
