@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example dead_letters`
 
-use redeliver::{Delivery, Filter, Fixed, MessageId, Queue, SettleError};
+use redeliver::{Delivery, Filter, Fixed, MessageId, Queue, Rate, SettleError};
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
@@ -73,9 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // One cause is fixed: redrive what died of it, and nothing else. Ids stay, attempts start again at 1.
     println!("the relay is up again");
     mail.relay_is_up = true;
-    for letter in dead.list(of_the_relay) {
-        assert!(dead.redrive(letter.id()));
-    }
+    assert_eq!(dead.redrive_all(of_the_relay, Rate::per_second(50)), 2); // spread over time: the relay has just come up
     work(&queue, &mut mail)?;
     assert_eq!((mail.sent.len(), dead.len()), (3, 2));
 
@@ -88,10 +86,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     work(&queue, &mut mail)?;
 
-    // The last one stays until somebody decides about it: dead letters are never dropped.
+    // The last one stays until somebody decides about it: dead letters are never dropped. A copy for the files, and then out.
     let mut invoices: Vec<_> = mail.sent.values().copied().collect();
     invoices.sort_unstable();
     assert_eq!(invoices, [0, 1, 2, 3]);
     assert_eq!((dead.len(), dead.list(Filter::all())[0].message()), (1, Some(&4)));
+    let mut file = Vec::new(); // a `std::fs::File` elsewhere
+    dead.export_with(&mut file, |invoice| format!("invoice {invoice}"))?;
+    print!("{}", String::from_utf8(file)?);
+    assert_eq!((dead.purge(Filter::all().key("nobody")), dead.len()), (1, 0));
     Ok(())
 }
