@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let queue = Queue::builder("orders").retry(policy()).clock(clock.clone()).open()?;
     let consumer = queue.consumer();
     queue.producer().send_batch(["tea", "coffee", "", "cake"])?;
-    while queue.stats().acked + queue.stats().dead < 4 {
+    while queue.stats().ready + queue.stats().delayed > 0 {
         while let Ok(delivery) = consumer.try_recv() {
             let (order, attempt) = (*delivery, delivery.attempt());
             let answer = call(order, attempt);
