@@ -33,6 +33,9 @@ impl<T: Send + Sync + 'static> Producer<T> {
 
     /// Sends a message, and waits for room if the queue is full.
     ///
+    /// A handler that sends to the queue it receives from may wait for itself for ever, since the message in its hands takes
+    /// room too: let it [`try_send`](Self::try_send) or [`submit`](Self::submit).
+    ///
     /// ```
     /// use redeliver::{Queue, SendErrorKind};
     ///

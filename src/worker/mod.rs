@@ -32,6 +32,8 @@ use std::time::Duration;
 /// A handler that panics has failed; the worker goes on. While a handler runs its lease is renewed, up to
 /// [`run_timeout`](WorkerBuilder::run_timeout). When the queue is closed and everything is settled the worker ends by itself.
 ///
+/// A handler that sends to its own queue had better not wait for room: see [`Producer::send`](crate::Producer::send).
+///
 /// Dropping it tells it to stop, and does not wait; what runs is finished. [`shutdown`](Self::shutdown) waits.
 ///
 /// ```
