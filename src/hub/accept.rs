@@ -36,7 +36,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Accepts the message if there is room now.
     pub(crate) fn try_accept(&self, message: T) -> Result<MessageId, SendError<T>> {
-        match self.ring.claim() {
+        match self.claim() {
             Ok(pos) => Ok(self.seat(pos, message)),
             Err(refused) => self.try_accept_slowly(refused, message),
         }
@@ -45,7 +45,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// As [`try_accept`](Self::try_accept), for a message that travels in a box.
     pub(crate) fn try_accept_boxed(&self, envelope: Boxed<T>) -> Result<MessageId, SendError<Boxed<T>>> {
         let id = envelope.id;
-        match self.ring.claim() {
+        match self.claim() {
             Ok(pos) => self.seat_boxed(pos, envelope),
             Err(refused) => match self.find_room(refused, true) {
                 Ok(Some(pos)) => self.seat_boxed(pos, envelope),

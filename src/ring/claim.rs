@@ -60,6 +60,18 @@ pub(super) fn lost_race(losses: &mut u32) {
     *losses += 1;
 }
 
+impl<S: Side> Shared<S> {
+    /// Claims the next position, or says why there is none. What is claimed must be published.
+    pub(crate) fn claim(&self) -> Result<u64, Refused> {
+        let (pos, has_skipped) = self.ring.claim_slow(false)?;
+        if has_skipped {
+            // A seat that was freed before it was marked has looked full to another sender, who may sleep by now.
+            self.header.room.notify();
+        }
+        Ok(pos)
+    }
+}
+
 impl<P, B> Ring<P, B> {
     /// Claims the next position if nothing stands in the way, and `may` does not object to it.
     #[inline(always)]
@@ -75,20 +87,17 @@ impl<P, B> Ring<P, B> {
         claimed.then_some(Claim { seat, at, pos: tail })
     }
 
-    /// Claims the next position, or says why there is none. What is claimed must be published.
-    pub(crate) fn claim(&self) -> Result<u64, Refused> {
-        self.claim_slow(false)
-    }
-
-    /// As [`claim`](Self::claim), for the cold side: it asked for the detour itself, and what it seats was accepted before
+    /// As [`Shared::claim`], for the cold side: it asked for the detour itself, and what it seats was accepted before
     /// the ring was closed.
     pub(crate) fn claim_detoured(&self) -> Result<u64, Refused> {
-        self.claim_slow(true)
+        self.claim_slow(true).map(|(pos, _)| pos)
     }
+
+    /// The position, and whether others were passed over on the way to it.
 
     #[cold]
     #[inline(never)]
-    fn claim_slow(&self, detoured: bool) -> Result<u64, Refused> {
+    fn claim_slow(&self, detoured: bool) -> Result<(u64, bool), Refused> {
         let mut losses = 0;
         loop {
             let tail = self.tail.load(SeqCst);
@@ -133,7 +142,7 @@ impl<P, B> Ring<P, B> {
             };
             if self.tail.compare_exchange(tail, self.next(to), SeqCst, Relaxed).is_ok() {
                 self.mark_skipped(tail, to);
-                return Ok(to & !FLAGS);
+                return Ok((to & !FLAGS, to != tail));
             }
             lost_race(&mut losses);
         }

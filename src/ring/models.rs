@@ -57,7 +57,7 @@ fn try_push<P: Number>(door: &TestDoor<P>, msg: P) -> Result<(), P> {
         claim.put(msg);
         return Ok(());
     }
-    match door.ring.claim() {
+    match door.claim() {
         Ok(pos) => {
             door.ring.put(pos, msg);
             Ok(())
