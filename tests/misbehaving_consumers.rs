@@ -385,7 +385,10 @@ impl<P: Payload> Cell<P> {
             Origin::Redelivered | Origin::RedeliveredWithHeaders => {
                 self.send(1, origin == Origin::RedeliveredWithHeaders);
                 fail_once();
-                (Hand::One(self.consumer.recv().unwrap()), vec![1], 0, 1)
+                let delivery = self.consumer.recv().unwrap();
+                let has_headers = delivery.headers().get_str("h").is_some();
+                assert_eq!(has_headers, origin == Origin::RedeliveredWithHeaders);
+                (Hand::One(delivery), vec![1], 0, 1)
             }
             Origin::BatchMember => {
                 (1..=3).for_each(|number| self.send(number, false));

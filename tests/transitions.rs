@@ -1,7 +1,8 @@
 //! Every move of a message that its owner can cause, seen from outside: by stats, events and what is received.
 
 use redeliver::{
-    Decision, Event, Filter, Fixed, Immediate, ManualClock, Queue, QueueBuilder, ReceiptError, Stats, policy_fn,
+    Decision, Event, Filter, Fixed, Immediate, ManualClock, Queue, QueueBuilder, ReceiptError, Stats, TryRecvError,
+    policy_fn,
 };
 use std::time::Duration;
 
@@ -63,6 +64,7 @@ fn whatever_fails_is_delayed_and_due_again_and_dead_in_the_end() {
             end(delivery, &clock);
             if attempt < 3 {
                 assert_eq!(state(&queue.stats()), DELAYED, "{name}");
+                assert_eq!(queue.drain(Duration::ZERO).unwrap_err().unsettled, 1, "{name}");
                 clock.advance(SECOND - Duration::from_millis(1));
                 assert_eq!(state(&queue.stats()), DELAYED, "{name}: never early");
                 clock.advance(Duration::from_millis(1));
@@ -217,4 +219,105 @@ fn at_a_close_what_is_unsent_is_dead_and_what_waits_behind_the_ring_is_still_del
     assert_eq!(rest, ["4", "5", "6"]);
     held.remove(0).ack().unwrap();
     assert!(consumer.recv().is_err());
+}
+
+#[test]
+fn what_waits_behind_the_ring_keeps_its_order_and_counts_until_the_end() {
+    let queue = builder(&ManualClock::new()).capacity(6).open().unwrap();
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    for message in ["0", "1", "2", "3", "4", "5"] {
+        producer.send(message).unwrap();
+    }
+    // Seat 0 is held; 1 and 5 are used again, and the tail has passed 2, 3 and 4: free, and out of its reach behind 1.
+    let mut held: Vec<_> = (0..6).map(|_| consumer.recv().unwrap()).collect();
+    held.remove(1).ack().unwrap();
+    producer.try_send("6").unwrap();
+    held.pop().unwrap().ack().unwrap();
+    producer.try_send("7").unwrap();
+    held.drain(1..).for_each(|delivery| delivery.ack().unwrap());
+    for message in ["8", "9", "10"] {
+        producer.try_send(message).unwrap();
+    }
+    assert!(producer.try_send("full").is_err());
+    assert_eq!(queue.stats().ready, 5);
+
+    queue.close();
+    held.into_iter().for_each(|delivery| delivery.ack().unwrap());
+    for message in ["6", "7"] {
+        let delivery = consumer.try_recv().unwrap();
+        assert_eq!(*delivery, message);
+        delivery.ack().unwrap();
+    }
+    // The ring is empty now, and all that was in it is settled.
+    queue.pause();
+    assert_eq!(consumer.try_recv().unwrap_err(), TryRecvError::Empty);
+    assert_eq!(queue.drain(Duration::ZERO).unwrap_err().unsettled, 3);
+    queue.resume();
+    let rest: Vec<_> = std::iter::from_fn(|| consumer.try_recv().ok()).map(|d| (*d, d.ack().unwrap()).0).collect();
+    assert_eq!(rest, ["8", "9", "10"]);
+    queue.drain(Duration::ZERO).unwrap();
+    assert_eq!(consumer.try_recv().unwrap_err(), TryRecvError::Closed);
+}
+
+#[test]
+fn redeliveries_come_in_order_and_in_turn_with_first_deliveries() {
+    let queue = builder(&ManualClock::new()).retry(Immediate).open().unwrap();
+    let consumer = queue.consumer();
+    for message in ["a", "b", "c", "1", "2", "3"] {
+        queue.producer().send(message).unwrap();
+    }
+    let failed: Vec<_> = (0..3).map(|_| consumer.recv().unwrap()).collect();
+    failed.into_iter().for_each(|delivery| delivery.nack("busy").unwrap());
+    let mut got: Vec<_> = (0..6).map(|_| consumer.recv().unwrap()).map(|d| (*d, d.ack().unwrap()).0).collect();
+    if got[0] == "1" {
+        (0..6).step_by(2).for_each(|n| got.swap(n, n + 1)); // who begins is left open
+    }
+    assert_eq!(got, ["a", "1", "b", "2", "c", "3"]);
+}
+
+#[test]
+fn a_history_keeps_the_last_thousand_attempts() {
+    let forever = Immediate.forever();
+    let queue = builder(&ManualClock::new()).retry(forever).max_deliveries(u32::MAX).open().unwrap();
+    queue.producer().send("a").unwrap();
+    for _ in 0..1005 {
+        queue.consumer().recv().unwrap().nack("busy").unwrap();
+    }
+    let delivery = queue.consumer().recv().unwrap();
+    let attempts: Vec<_> = delivery.history().iter().map(|attempt| attempt.attempt()).collect();
+    assert_eq!((delivery.attempt(), attempts), (1006, (6..=1005).collect()));
+    delivery.ack().unwrap();
+}
+
+#[test]
+fn a_lease_is_that_of_the_message_and_not_of_its_seat() {
+    let clock = ManualClock::new();
+    let queue = builder(&clock).capacity(1).open().unwrap();
+    queue.producer().send("a").unwrap();
+    queue.consumer().recv().unwrap().ack().unwrap();
+    clock.advance(5 * SECOND);
+    queue.producer().send("b").unwrap();
+    let delivery = queue.consumer().recv().unwrap();
+    clock.advance(5 * SECOND); // the lease of "a" would end now
+    assert!(!delivery.is_lost());
+    clock.advance(5 * SECOND);
+    assert!(delivery.is_lost());
+}
+
+#[test]
+fn a_policy_is_told_the_attempt_the_time_so_far_and_the_delay_before() {
+    let (told, seen) = std::sync::mpsc::channel();
+    let policy = policy_fn(move |failure| {
+        told.send((failure.attempt(), failure.elapsed(), failure.previous_delay())).unwrap();
+        Decision::Retry { after: failure.attempt() * SECOND }
+    });
+    let clock = ManualClock::new();
+    let queue = builder(&clock).retry(policy).open().unwrap();
+    queue.producer().send("a").unwrap();
+    for attempt in 1..=3 {
+        queue.consumer().recv().unwrap().nack("busy").unwrap();
+        clock.advance(attempt * SECOND);
+    }
+    let told: Vec<_> = seen.try_iter().collect();
+    assert_eq!(told, [(1, Duration::ZERO, None), (2, SECOND, Some(SECOND)), (3, 3 * SECOND, Some(2 * SECOND))]);
 }

@@ -94,7 +94,6 @@ impl<P, B> Ring<P, B> {
     }
 
     /// The position, and whether others were passed over on the way to it.
-
     #[cold]
     #[inline(never)]
     fn claim_slow(&self, detoured: bool) -> Result<(u64, bool), Refused> {

@@ -23,7 +23,7 @@ fn ring(seats: usize) -> Door<Nothing> {
 }
 
 fn push(door: &Door<Nothing>, msg: &Msg) {
-    let pos = door.ring.claim().expect("room");
+    let pos = door.claim().expect("room");
     door.ring.put(pos, msg.clone());
 }
 
@@ -93,7 +93,7 @@ fn a_lost_message_leaves_its_seat_once_and_not_while_its_handle_reads_it() {
     let late = held(&door, &msg);
     let mut guest = lose(&door, late.pos());
     assert!(!guest.is_alone() && guest.try_take().is_none());
-    assert_eq!(door.ring.claim(), Err(Refused::Full));
+    assert_eq!(door.claim(), Err(Refused::Full));
     drop(late);
     assert!(guest.is_alone());
     assert!(matches!(guest.try_take(), Some(Load::Plain(moved)) if Arc::ptr_eq(&moved, &msg)));
