@@ -31,6 +31,10 @@ coverage *args:
 fuzz *args:
     scripts/fuzz.sh {{args}}
 
+# Planted bugs: does each make its test fail?
+planted *args:
+    scripts/planted.sh {{args}}
+
 # The long run of everything that has one: hours
 nightly:
     scripts/nightly.sh

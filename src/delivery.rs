@@ -143,6 +143,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
                 Load::Plain(_) => plain,
                 Load::Boxed(envelope) => of(envelope),
             },
+            Look::Cold(_) if planted!("a-redelivery-loses-its-headers") => plain,
             Look::Cold(cold) => of(&cold.envelope),
         }
     }

@@ -80,6 +80,9 @@
 //! settings.
 #![cfg_attr(shuttle, allow(dead_code, reason = "the scenarios have no background thread"))]
 
+#[macro_use]
+mod planted;
+
 mod batch;
 mod builder;
 mod chance;

@@ -109,7 +109,9 @@ impl Waiters {
         self.need.store(least, Relaxed);
         list.sleepers.push_back((ticket, sleeper));
         self.word.fetch_add(SLEEPER, SeqCst); // pairs with `is_due`
-        loom_fence();
+        if !planted!("a-sleeper-is-counted-relaxed") {
+            loom_fence();
+        }
         ticket
     }
 
@@ -121,7 +123,7 @@ impl Waiters {
     /// Takes the calling thread off the list. True: it had been called, so it must look for work, or else pass the call on.
     pub(crate) fn leave(&self, ticket: u64) -> bool {
         let called = self.leave_as_task(ticket);
-        if called {
+        if called && !planted!("a-woken-sleeper-stays-on-its-way") {
             self.word.fetch_and(!WAKING, SeqCst);
         }
         called
@@ -214,7 +216,7 @@ impl Header {
     /// A settle made room, and may have been the last.
     #[inline(always)]
     pub(crate) fn seat_freed(&self, n: u32) {
-        if self.room.is_due() | self.end.is_due() {
+        if self.room.is_due() | self.end.is_due() && !planted!("a-settle-wakes-no-sender") {
             self.call(n);
         }
     }

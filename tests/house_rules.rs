@@ -15,7 +15,22 @@ use std::path::Path;
 /// From the bottom to the top: a room imports from its own layer and from those before it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
-    ("parts", &["json", "latch", "metrics", "model_runner", "rfc3339", "ring", "sync", "timeline", "wait", "wheel"]),
+    (
+        "parts",
+        &[
+            "json",
+            "latch",
+            "metrics",
+            "model_runner",
+            "planted",
+            "rfc3339",
+            "ring",
+            "sync",
+            "timeline",
+            "wait",
+            "wheel",
+        ],
+    ),
     ("rules", &["lifecycle", "protect", "rate", "retry"]),
     (
         "joints",
@@ -261,6 +276,34 @@ fn nothing_is_left_undone(files: &[File]) -> Vec<String> {
     found
 }
 
+/// The names of the planted bugs that are marked in the code, and where.
+fn planted_in(files: &[File]) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for file in files.iter().filter(|file| file.name != "planted.rs") {
+        for at in file.finds("planted!") {
+            let name = file.text[at..].split('"').nth(1).unwrap_or_default();
+            names.insert(name.to_owned(), file.at(at));
+        }
+    }
+    names
+}
+
+/// The names in the table of `scripts/planted.sh`.
+fn planted_by(script: &str) -> Vec<String> {
+    let table = script.split("<<'TABLE'\n").nth(1).and_then(|rest| rest.split("\nTABLE").next()).unwrap_or_default();
+    table.lines().filter_map(|line| line.split_once('|')).map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+/// Every planted bug is looked for, once, and everything that is looked for is planted.
+fn planted_and_looked_for(files: &[File], script: &str) -> Vec<String> {
+    let (marks, rows) = (planted_in(files), planted_by(script));
+    let count = |name: &String| rows.iter().filter(|row| *row == name).count();
+    let lost = marks.iter().filter(|(name, _)| count(name) != 1);
+    let lost = lost.map(|(name, at)| format!("{at}: `{name}` is {} times in scripts/planted.sh", count(name)));
+    let idle = rows.iter().filter(|row| !marks.contains_key(*row));
+    lost.chain(idle.map(|row| format!("scripts/planted.sh: `{row}` is not planted"))).collect()
+}
+
 /// No path of one person's or one company's machine: what is written here is read on others.
 fn no_path_of_one_machine(files: &[File]) -> Vec<String> {
     let roots = ["root", "home", "work", "Users", "mnt"].map(|root| format!("/{root}/"));
@@ -400,6 +443,22 @@ rule!(outside, the_outside_has_one_door_each,
 rule!(undone, nothing_is_left_undone,
     finds: &[("hub/mod.rs", "fn f() { todo!() }"), ("hub/mod.rs", "fn f() { dbg!(1); }"), ("queue.rs", "fn f() { println!() }")],
     passes: &[("hub/mod.rs", "// todo!()\nfn todo() {}"), ("wheel/tests.rs", "fn f() { println!() }")]);
+
+#[test]
+fn planted_bugs() {
+    let files = |text: &str| [File::new("hub/room.rs", text)];
+    let script = |rows: &str| format!("table() {{\n    cat <<'TABLE'\n{rows}\nTABLE\n}}\n");
+    let one = files("fn f() { if planted!(\"a\") { g() } }\n// planted!(\"b\")");
+    assert_eq!(planted_and_looked_for(&one, &script("    a | unit f")), [""; 0]);
+    for rows in ["", "    b | unit f", "    a | unit f\n    a | unit g", "    a | unit f\n    b | unit g"] {
+        assert!(!planted_and_looked_for(&one, &script(rows)).is_empty(), "{rows}");
+    }
+
+    let sources = sources();
+    assert!(planted_in(&sources).len() >= 24);
+    let found = planted_and_looked_for(&sources, &fs::read_to_string(crate_root().join("scripts/planted.sh")).unwrap());
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
 
 #[test]
 fn paths_of_one_machine() {

@@ -172,7 +172,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             match result {
                 Err(SendError { kind: SendErrorKind::Full, message: back }) => message = back,
                 done => {
-                    if asleep {
+                    if asleep && !planted!("a-call-is-not-passed-on") {
                         room.notify(); // one woken at a time: the woken one wakes the next
                     }
                     return done;

@@ -134,7 +134,8 @@ impl<T: Send + Sync + 'static> Core<T> {
             Err(letter) => (letter.envelope.clone(), letter.history.clone()),
         };
         let seat = envelope.seat();
-        let key = ledger.admit(envelope, State::Dead, 0, self.side.now_ms());
+        let key =
+            ledger.admit(envelope, State::Dead, u32::from(planted!("a-redrive-starts-at-two")), self.side.now_ms());
         ledger.entry(key).history = history;
         ledger.entry(key).pass.turn = Turn::First;
         if let Some(pos) = seat {
@@ -145,7 +146,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     /// Those who wait for room in the store move in, as far as there is some.
     fn move_up(&self, ledger: &mut Ledger<T>) {
-        while !ledger.dead.is_full() {
+        while !ledger.dead.is_full() && !planted!("the-parked-are-forgotten") {
             let Some(key) = ledger.next_parked() else { return };
             ledger.go(key, Trigger::Room);
             let id = ledger.entry(key).envelope.id;

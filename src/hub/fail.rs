@@ -141,7 +141,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(super) fn put_off(&self, ledger: &mut Ledger<T>, key: u32, after: Duration) {
         self.tell_guard(ledger, key, Outcome::Neither);
         ledger.go(key, Trigger::Snooze);
-        ledger.entry(key).attempt -= 1; // an entry in flight was handed over at least once
+        ledger.entry(key).attempt -= u32::from(!planted!("a-snooze-is-an-attempt")); // an entry in flight was handed over at least once
         if after.is_zero() {
             ledger.go(key, Trigger::Due);
         } else {
@@ -165,7 +165,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
         let envelope = self.envelop_load(&ledger, pos, load);
         let key = self.admit_in_flight(&mut ledger, pos, envelope);
-        ledger.aftermath.freed += 1;
+        ledger.aftermath.freed += u32::from(!planted!("a-verdict-wakes-no-sender"));
         Some((ledger, key))
     }
 
@@ -229,7 +229,8 @@ impl<T: Send + Sync + 'static> Core<T> {
         let at = self.side.clock.system_time();
         let Said { error, error_type } = said;
         let entry = ledger.entry(key);
-        entry.previous_delay = delay.or(entry.previous_delay);
+        entry.previous_delay =
+            if planted!("the-delay-before-is-forgotten") { None } else { delay.or(entry.previous_delay) };
         entry.record(Attempt { attempt, at, error, error_type, delay, rule });
         ledger.unseat(key);
         match decision {
@@ -258,10 +259,14 @@ impl<T: Send + Sync + 'static> Core<T> {
             Fault::Reject(_) => return (Decision::DeadLetter, "reject".into()),
             Fault::Discard => return (Decision::Discard, "handler".into()),
             Fault::Closed => return (Decision::DeadLetter, "close".into()),
-            _ if !is_send && case.attempt >= self.side.settings.max_deliveries => {
+            _ if !is_send
+                && case.attempt >= self.side.settings.max_deliveries + u32::from(planted!("one-delivery-too-many")) =>
+            {
                 return (Decision::DeadLetter, "max_deliveries".into());
             }
-            Fault::NackAfter(_, after) => return (Decision::Retry { after: *after }, "nack_after".into()),
+            Fault::NackAfter(_, after) if !planted!("nack-after-asks-the-policy") => {
+                return (Decision::Retry { after: *after }, "nack_after".into());
+            }
             _ => {}
         }
         let policy = if is_send { &self.side.settings.resend } else { &self.side.settings.retry };
@@ -334,7 +339,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             ledger.entry(key).pass.turn = Turn::Retry;
             ledger.go(key, Trigger::RetryLater);
             if after.is_zero() { ledger.line_up_retry(key) } else { ledger.set_timer(key, due) }
-        } else if after.is_zero() {
+        } else if after.is_zero() || planted!("a-retry-ignores-its-delay") {
             ledger.go(key, Trigger::RetryNow);
         } else {
             ledger.go(key, Trigger::RetryLater);
@@ -353,7 +358,7 @@ impl<T: Send + Sync + 'static> Core<T> {
 
     fn give_up_receipt(&self, ledger: &mut Ledger<T>, key: u32) -> bool {
         let Some(receipt) = ledger.entry(key).receipt.take() else { return false };
-        ledger.records -= 1;
+        ledger.records -= usize::from(!planted!("a-record-outlives-its-end"));
         ledger.aftermath.receipts.push((receipt, Err(crate::error::ReceiptError::GivenUp)));
         true
     }
@@ -362,13 +367,20 @@ impl<T: Send + Sync + 'static> Core<T> {
     fn bury(&self, ledger: &mut Ledger<T>, key: u32) {
         let was_unsent = self.give_up_receipt(ledger, key);
         let id = ledger.entry(key).envelope.id;
-        if ledger.dead.is_full() {
+        if ledger.dead.is_full() && !planted!("a-full-store-takes-one-more") {
+            if planted!("a-full-store-drops") {
+                ledger.go(key, Trigger::GiveUp);
+                return ledger.remove(key);
+            }
             ledger.go(key, Trigger::Park);
             ledger.aftermath.events.push(Event::Parked { id });
             return;
         }
         ledger.go(key, Trigger::GiveUp);
         self.inter(ledger, key);
+        if planted!("a-death-is-not-told") {
+            return;
+        }
         ledger.aftermath.events.push(if was_unsent { Event::GivenUp { id } } else { Event::DeadLettered { id } });
     }
 }

@@ -56,7 +56,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// Notes where head and tail stand. Leases are sampled more coarsely, unless this is the last look for a while.
     fn sample(&self, ledger: &mut Ledger<T>, in_full: bool) {
         // Rounded up, so that a lease which began within this millisecond does not end a part of it early.
-        let now_ms = self.side.due_ms(Duration::ZERO);
+        let now_ms = if planted!("a-lease-ends-early") { self.side.now_ms() } else { self.side.due_ms(Duration::ZERO) };
         ledger.sent.sample(now_ms, self.ring.tail());
         let rested = ledger.handed_out.last_ms().is_none_or(|last| now_ms - last.min(now_ms) >= self.spacing_ms());
         if in_full || rested {
@@ -84,7 +84,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         // The flag first, then the look: a mover does the opposite, so one of the two sees the other.
         self.set_attention(QUIET, true);
         loom_fence();
-        if !self.has_moved(ledger) {
+        if !self.has_moved(ledger) || planted!("quiet-without-a-last-look") {
             return None;
         }
         self.set_attention(QUIET, false);
@@ -145,6 +145,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         ledger.counts.leases_lost += 1;
         let entry = ledger.entry(key);
         let event = Event::LeaseLost { id: entry.envelope.id, attempt: entry.attempt };
+        if planted!("a-lost-lease-is-told-twice") {
+            ledger.aftermath.events.push(event.clone());
+        }
         ledger.aftermath.events.push(event);
     }
 
@@ -176,6 +179,9 @@ impl<T: Send + Sync + 'static> Core<T> {
         let mut keys = Vec::with_capacity(lost.len());
         for expired in lost {
             let key = self.admit_lost(&mut ledger, expired);
+            if planted!("a-lost-lease-is-no-attempt") {
+                ledger.entry(key).attempt = 0;
+            }
             ledger.go(key, Trigger::LeaseLost);
             self.count_lost_lease(&mut ledger, key);
             keys.push(key);

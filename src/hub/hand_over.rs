@@ -56,7 +56,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// Hands over what is ready now: ring and lane take turns, and where the one has nothing the other may go on.
     pub(crate) fn try_hand_over(&self) -> Option<Delivery<T>> {
         let attention = self.attention();
-        if attention & PAUSED != 0 {
+        if attention & PAUSED != 0 && !(planted!("a-pause-lets-redeliveries-pass") && self.ring.is_drained()) {
             return None;
         }
         if let Some(cold) = self.hand_over_cold(true) {
@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let mut ledger = self.side.ledger.lock();
         if in_turn {
             ledger.lanes_turn = !ledger.lanes_turn;
-            if !ledger.lanes_turn {
+            if !ledger.lanes_turn && !planted!("the-ring-has-no-turn") || planted!("the-lane-has-no-turn") {
                 return None;
             }
         }
@@ -115,13 +115,13 @@ impl<T: Send + Sync + 'static> Core<T> {
     pub(super) fn hand_out(&self, ledger: &mut Ledger<T>, key: u32) -> ColdDelivery<T> {
         ledger.go(key, Trigger::HandOver);
         let due = self.side.due_ms(self.side.settings.lease);
-        ledger.set_timer(key, due);
+        ledger.set_timer(key, due - u64::from(planted!("a-redeliverys-lease-ends-early")));
         ledger.counts.handed_over += 1;
         let now_ms = self.side.now_ms();
         ledger.unseat(key);
         ledger.new_lease(key);
         let entry = ledger.entry(key);
-        entry.attempt = entry.attempt.saturating_add(1);
+        entry.attempt = entry.attempt.saturating_add(u32::from(!planted!("an-attempt-is-not-counted")));
         if entry.attempt == 1 && entry.history.is_empty() {
             entry.first_ms = now_ms;
         }
@@ -173,7 +173,7 @@ impl<T: Send + Sync + 'static> Core<T> {
             }
             let slept = !poll.look_again() && self.sleep_for_mail(deadline);
             if let Some(delivery) = take(self) {
-                if slept && self.has_mail() {
+                if slept && self.has_mail() && !planted!("the-woken-one-wakes-nobody") {
                     self.header().mail.notify(); // one woken at a time: the woken one wakes the next
                 }
                 poll.found(self.ring.len(), self.ring.seats_len() as u64);
@@ -200,7 +200,10 @@ impl<T: Send + Sync + 'static> Core<T> {
         // Once closed, a settle may end the queue, so the end is waited for as well.
         let end = self.ring.is_closed().then(|| self.header().end.join(Sleeper::Thread(current()), 0));
         let end_is_waiting = |end: Option<u64>| end.is_none_or(|end| self.header().end.is_waiting(end));
-        if self.has_mail() || self.ring.is_closed() != end.is_some() || self.is_over() {
+        if (self.has_mail() && !planted!("no-look-before-sleep"))
+            || self.ring.is_closed() != end.is_some()
+            || self.is_over()
+        {
             retry();
         } else {
             while mail.is_waiting(ticket) && end_is_waiting(end) {
@@ -217,7 +220,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         if let Some(end) = end {
             self.header().end.leave(end); // called or not: whether the queue is over is asked again, and if so all are called
         }
-        if called && self.has_mail() {
+        if called && self.has_mail() && !planted!("the-woken-one-wakes-nobody") {
             mail.notify(); // whether we take something or not, the call is not lost
         }
         true

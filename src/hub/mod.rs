@@ -190,7 +190,8 @@ impl<T: Send + Sync + 'static> Hub<T> {
 
     /// The first millisecond at which so much time has passed for certain since the queue was opened.
     fn ms_at(due: Duration) -> u64 {
-        let millis = due.as_millis() + u128::from(!due.subsec_nanos().is_multiple_of(1_000_000));
+        let millis = due.as_millis()
+            + u128::from(!due.subsec_nanos().is_multiple_of(1_000_000) && !planted!("a-delay-is-rounded-down"));
         u64::try_from(millis).unwrap_or(u64::MAX)
     }
 

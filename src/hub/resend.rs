@@ -57,10 +57,12 @@ impl<T: Send + Sync + 'static> Core<T> {
         match self.find_room_locked(&mut ledger) {
             Ok(place) => {
                 ledger.go(key, Trigger::Accepted);
-                ledger.records -= 1;
+                ledger.records -= usize::from(!planted!("a-record-outlives-its-success"));
                 // The envelope moves: as soon as it is seated its receiver may want the message out of it.
                 let Entry { envelope, receipt, .. } = ledger.take(key);
-                if let Some(receipt) = receipt {
+                if let Some(receipt) = receipt
+                    && !planted!("a-receipt-is-never-told")
+                {
                     ledger.aftermath.receipts.push((receipt, Ok(envelope.id)));
                 }
                 match place {

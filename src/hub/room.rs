@@ -43,7 +43,12 @@ impl<T: Send + Sync + 'static> Core<T> {
         let clear = ledger.overflow.is_empty() && ledger.debt == 0;
         match if clear { self.ring.claim_detoured() } else { Err(Refused::Full) } {
             Ok(pos) => Ok(Some(pos)),
-            Err(_) if self.ring.vacant() > ledger.overflow.len() as u64 + ledger.debt => Ok(None),
+            Err(_)
+                if self.ring.vacant() + u64::from(planted!("one-more-than-the-capacity"))
+                    > ledger.overflow.len() as u64 + ledger.debt =>
+            {
+                Ok(None)
+            }
             Err(_) => Err(SendErrorKind::Full),
         }
     }
@@ -54,7 +59,11 @@ impl<T: Send + Sync + 'static> Core<T> {
         // Much may have happened since the answer was given, so it is asked again under the same lock.
         let found = self.find_room_locked(&mut ledger);
         if found == Ok(None) {
-            ledger.overflow.push_back(envelope);
+            if planted!("the-overflow-is-a-stack") {
+                ledger.overflow.push_front(envelope);
+            } else {
+                ledger.overflow.push_back(envelope);
+            }
             drop(ledger);
             self.header().mail.notify();
             return Ok(());
@@ -93,7 +102,7 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     fn lift_detour(&self, ledger: &Ledger<T>) {
-        if ledger.overflow.is_empty() && ledger.debt == 0 {
+        if (ledger.overflow.is_empty() && ledger.debt == 0) || planted!("the-detour-ends-early") {
             self.ring.set_detour(false);
         }
     }
@@ -118,7 +127,9 @@ impl<T: Send + Sync + 'static> Core<T> {
             if ledger.debt > 0 {
                 ledger.debt -= 1;
             } else if let Some(pos) = ledger.phantoms.pop() {
-                self.ring.vacate(pos);
+                if !planted!("a-phantom-stays") {
+                    self.ring.vacate(pos);
+                }
             }
             freed += 1;
         }

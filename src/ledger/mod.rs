@@ -70,7 +70,7 @@ impl<T: Send + Sync + 'static> Entry<T> {
     pub(crate) fn record(&mut self, attempt: Attempt) {
         let history = Arc::make_mut(&mut self.history);
         if history.len() >= ATTEMPTS_MAX {
-            history.remove(0);
+            history.remove(if planted!("a-history-forgets-its-end") { history.len() - 1 } else { 0 });
         }
         history.push(attempt);
     }
@@ -332,7 +332,9 @@ impl<T: Send + Sync + 'static> Ledger<T> {
 
     /// The entry of a delivery, if its lease still holds.
     pub(crate) fn leased(&mut self, key: u32, lease_no: u64) -> Option<&mut Entry<T>> {
-        self.entries.get_mut(key as usize).filter(|entry| entry.state == State::InFlight && entry.lease_no == lease_no)
+        self.entries.get_mut(key as usize).filter(|entry| {
+            entry.state == State::InFlight && (entry.lease_no == lease_no || planted!("an-old-lease-counts"))
+        })
     }
 
     /// Moves an entry on; its timer, which belonged to the old state, is cancelled.
@@ -355,7 +357,11 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         match to {
             State::Ready if self.guard.is_some() => self.line_up_ready(key),
             State::Ready => {
-                self.lane.push_back(key);
+                if planted!("the-lane-is-a-stack") {
+                    self.lane.push_front(key)
+                } else {
+                    self.lane.push_back(key)
+                }
                 self.aftermath.mail += 1;
             }
             State::Parked => self.parked.push_back(key),
@@ -445,7 +451,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
             Some(Home::Dead(id)) => self.dead.envelope_mut(*id),
             None => None,
         };
-        if envelope.is_some_and(Envelope::unseat) {
+        if !planted!("a-late-seat-stays") && envelope.is_some_and(Envelope::unseat) {
             self.late.remove(&pos);
             self.aftermath.freed += 1;
         }

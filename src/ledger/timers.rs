@@ -30,7 +30,9 @@ impl<T: Send + Sync + 'static> Ledger<T> {
     pub(crate) fn set_timer(&mut self, key: u32, due_ms: u64) {
         let timer = self.insert(due_ms, Timer::Entry, key);
         self.entries[key as usize].due_ms = due_ms;
-        if let Some(old) = self.entries[key as usize].timer.replace(timer) {
+        if let Some(old) = self.entries[key as usize].timer.replace(timer)
+            && !planted!("an-extension-keeps-the-old-timer")
+        {
             self.cancel(old);
         }
     }

@@ -22,6 +22,9 @@ pub(super) fn power(first: Duration, factor: f64, exponent: u32) -> Duration {
         return first;
     }
     if factor.fract() == 0.0 {
+        if planted!("an-exponential-wraps") {
+            return saturating((factor as u128).wrapping_pow(exponent).wrapping_mul(first.as_nanos()));
+        }
         // The cast saturates, and so does what follows.
         return (factor as u128)
             .checked_pow(exponent)

@@ -66,6 +66,9 @@ impl Jitter {
         let Around { delay, first, delay_max } = around;
         match self {
             Self::None => delay,
+            Self::Full if planted!("jitter-leaves-its-range") => {
+                uniform(Duration::ZERO, delay + delay / 8, failure.random())
+            }
             Self::Full => uniform(Duration::ZERO, delay, failure.random()),
             Self::Equal => uniform(delay / 2, delay, failure.random()),
             Self::Decorrelated => {

@@ -79,11 +79,18 @@ impl Limits {
 
     /// The decision about `failure`, for a policy that would wait for `delay` now and waited for `first` at first.
     pub(super) fn decide(&self, failure: &Failure<'_>, delay: Duration, first: Duration) -> Decision {
-        if self.attempts_max(failure).is_some_and(|max| failure.attempt() >= max) {
+        if self
+            .attempts_max(failure)
+            .is_some_and(|max| failure.attempt() >= max + u32::from(planted!("one-attempt-too-many")))
+        {
             return Decision::DeadLetter;
         }
         let delay_max = self.delay_max.unwrap_or(Duration::MAX);
-        let around = Around { delay: delay.min(delay_max), first: first.min(delay_max), delay_max };
+        let around = Around {
+            delay: if planted!("a-delay-has-no-cap") { delay } else { delay.min(delay_max) },
+            first: first.min(delay_max),
+            delay_max,
+        };
         let after = self.jitter.draw(around, failure);
         if self.elapsed_max.is_some_and(|max| failure.elapsed().saturating_add(after) > max) {
             return Decision::DeadLetter;

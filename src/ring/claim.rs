@@ -29,7 +29,8 @@ impl<P, B> Claim<'_, P, B> {
     #[inline(always)]
     pub(crate) fn put(self, load: P) -> u64 {
         self.seat.put_plain(load);
-        self.seat.stamp.store(self.at | READY, Release); // pairs with the Acquire in `take_fast`
+        let order = if planted!("ready-is-published-relaxed") { Relaxed } else { Release };
+        self.seat.stamp.store(self.at | READY, order); // pairs with the Acquire in `take_fast`
         self.pos
     }
 }
@@ -64,7 +65,7 @@ impl<S: Side> Shared<S> {
     /// Claims the next position, or says why there is none. What is claimed must be published.
     pub(crate) fn claim(&self) -> Result<u64, Refused> {
         let (pos, has_skipped) = self.ring.claim_slow(false)?;
-        if has_skipped {
+        if has_skipped && !planted!("a-skip-wakes-nobody") {
             // A seat that was freed before it was marked has looked full to another sender, who may sleep by now.
             self.header.room.notify();
         }
@@ -153,7 +154,11 @@ impl<P, B> Ring<P, B> {
         match (state(stamp), lap(stamp).cmp(&self.lap(pos))) {
             (FREE, std::cmp::Ordering::Equal) => Found::Free,
             // Every lap from its own to this one must have been skipped, or somebody has claimed it and not published yet.
-            (FREE, std::cmp::Ordering::Less) if self.mark(pos).load(Acquire) == self.lap(pos) => Found::Stale(stamp),
+            (FREE, std::cmp::Ordering::Less)
+                if self.mark(pos).load(Acquire) == self.lap(pos) && !planted!("a-skipped-seat-is-lost") =>
+            {
+                Found::Stale(stamp)
+            }
             (FREE | READY, std::cmp::Ordering::Less) => Found::Barrier,
             (LEAVING, _) => Found::Leaving,
             (_, std::cmp::Ordering::Less) => Found::Held(stamp),
@@ -197,7 +202,7 @@ impl<P, B> Ring<P, B> {
 
     /// The positions from `from` up to `to` are ours and stay unused.
     fn mark_skipped(&self, from: u64, to: u64) {
-        if from & !FLAGS == to & !FLAGS {
+        if from & !FLAGS == to & !FLAGS || planted!("a-skip-leaves-no-mark") {
             return;
         }
         let (mut pos, mut n) = (from, 0);

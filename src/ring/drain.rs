@@ -54,7 +54,9 @@ impl<P, B> Ring<P, B> {
         let mut stamp = seat.stamp.load(Acquire);
         loop {
             let to = match state(stamp) {
+                READY if planted!("the-end-forgets-a-message") => return 0,
                 READY => with_state(stamp, LEAVING),
+                FLIGHT | LOST | LATE if planted!("the-end-marks-no-orphan") => stamp,
                 FLIGHT | LOST | LATE => stamp | ORPHAN,
                 // A tenant between its CAS and its last store, or a sweeper marking a run: a few instructions.
                 LEAVING | MEMBER | BUSY => {

@@ -14,7 +14,7 @@ pub(crate) struct Run<S: Side> {
 impl<S: Side> Run<S> {
     /// Takes up to `max` ready messages in a row.
     pub(crate) fn take(door: &Door<S>, max: usize) -> Option<Self> {
-        let (first, len) = door.ring.take_run(max as u64)?;
+        let (first, len) = door.ring.take_run(max as u64 + u64::from(planted!("a-batch-takes-one-too-many")))?;
         Some(Run { door: door.clone(), first, len })
     }
 

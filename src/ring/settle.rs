@@ -82,6 +82,7 @@ impl<S: Side> Tenancy<S> {
             match self.seat().stamp.compare_exchange(stamp, to(stamp), SeqCst, Acquire) {
                 Ok(_) => return Some(stamp),
                 Err(now) if self.is_ours(now) => stamp = now,
+                Err(now) if planted!("a-lost-lease-settles") && state(now) == LOST => stamp = now,
                 Err(_) => return None,
             }
         }

@@ -57,11 +57,11 @@ impl<S: Side> Shared<S> {
         let ring = &self.ring;
         let stamp = ring.seat(pos).stamp.load(Acquire); // pairs with the receiver's FLIGHT
         let sits = lap(stamp) << ring.shift | pos & ring.mask; // an older message may sit here, or a newer one
-        if sits >= due {
+        if sits >= due && !planted!("the-sweep-takes-a-newer-lease") {
             return true;
         }
         match state(stamp) {
-            FLIGHT if stamp & EXTENDED == 0 => {
+            FLIGHT if stamp & EXTENDED == 0 || planted!("an-extension-is-swept") => {
                 if keep(sits) {
                     // If this fails it was settled meanwhile, and the timer will find nothing.
                     let _ = ring.seat(pos).stamp.compare_exchange(stamp, stamp | EXTENDED, SeqCst, Acquire);
@@ -83,7 +83,10 @@ impl<S: Side> Shared<S> {
         let stamp = &ring.seat(pos).stamp;
         let mut old = stamp.load(Acquire);
         loop {
-            if state(old) != FLIGHT || lap(old) != ring.lap(pos) || (old & EXTENDED != 0) != extended {
+            if state(old) != FLIGHT
+                || lap(old) != ring.lap(pos)
+                || ((old & EXTENDED != 0) != extended && !planted!("an-extension-is-swept"))
+            {
                 return false;
             }
             let to = if heads_run { BUSY } else { LOST };

@@ -125,7 +125,7 @@ impl Wheel {
     /// When about 2³² timers are pending.
     pub(crate) fn insert(&mut self, due_ms: u64, token: u32) -> TimerKey {
         let key = self.slots.start(token);
-        let due_ms = due_ms.max(self.now_ms);
+        let due_ms = if planted!("far-timers-wrap") { due_ms % (1 << 48) } else { due_ms }.max(self.now_ms);
         self.place(Entry { due_ms, slot: key.slot() });
         self.live += 1;
         key
@@ -149,7 +149,7 @@ impl Wheel {
             let first = self.ready.first();
             let place = if first.is_none() { self.front() } else { None };
             let Some(next_ms) = first.map(|entry| entry.due_ms).or(place.map(|place| place.start_ms)) else { break };
-            if next_ms > now_ms {
+            if next_ms > now_ms.saturating_add(u64::from(planted!("a-timer-is-a-tick-early"))) {
                 break;
             }
             if *budget == 0 {
@@ -294,7 +294,7 @@ impl Wheel {
             if are_due_soon {
                 self.touch(batch.entries());
             }
-            for &entry in batch.entries() {
+            for &entry in batch.entries().iter().skip(usize::from(planted!("a-cascade-loses-a-timer"))) {
                 if are_due_soon && !self.slots.is_live(entry.slot) {
                     self.discard(entry);
                 } else {

@@ -48,7 +48,9 @@ impl Ready {
 
     /// Adds an entry behind those that are due before it or at the same time.
     pub(super) fn join(&mut self, entry: Entry) {
-        let at = self.entries.partition_point(|other| other.due_ms > entry.due_ms);
+        let at = self.entries.partition_point(|other| {
+            other.due_ms > entry.due_ms || planted!("a-newcomer-goes-first") && other.due_ms == entry.due_ms
+        });
         self.entries.insert(at, entry);
     }
 

@@ -79,7 +79,7 @@ impl Slots {
         if cell.generation != key.generation {
             return None;
         }
-        cell.generation += 1;
+        cell.generation += u32::from(!planted!("cancel-cancels-nothing"));
         Some(cell.token_or_next)
     }
 

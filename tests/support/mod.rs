@@ -5,6 +5,9 @@ use std::path::Path;
 
 /// Writes what a test has counted to `target/evidence/<name>.json`.
 pub(crate) fn evidence(name: &str, facts: serde_json::Value) {
+    if cfg!(planted) {
+        return; // a run that looks for a planted bug is evidence of the tests, and not of the queue
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/evidence");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join(format!("{name}.json")), format!("{facts:#}\n")).unwrap();
