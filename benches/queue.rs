@@ -9,7 +9,7 @@
 #![allow(missing_docs, reason = "criterion's macros write items without documentation")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use redeliver::{Consumer, Fixed, Immediate, ManualClock, Producer, Queue};
+use redeliver::{Breaker, Consumer, Fixed, Immediate, ManualClock, Producer, Queue, RetryBudget};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -43,6 +43,29 @@ fn life(c: &mut Criterion) {
                 let delivery = consumer.recv().expect("open");
                 black_box(delivery.message());
                 delivery.ack().expect("held");
+            });
+        });
+    }
+    group.finish();
+}
+
+/// The same life in a queue with a retry budget, which costs nothing, and with a breaker, which hands out of the ledger.
+fn guarded(c: &mut Criterion) {
+    let mut group = c.benchmark_group("guarded");
+    group.throughput(Throughput::Elements(1));
+    let builder = || Queue::builder("bench").capacity(1_024).clock(ManualClock::new());
+    let queues = [
+        ("budget", builder().retry_budget(RetryBudget::percent(10.0))),
+        ("breaker", builder().breaker(Breaker::new())),
+        ("breakers", builder().breaker(Breaker::new().per_key(|_| String::new()))),
+    ];
+    for (name, queue) in queues {
+        let queue = queue.open().expect("valid settings");
+        let (producer, consumer) = (queue.producer(), queue.consumer());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                producer.send(black_box(7)).expect("room");
+                consumer.recv().expect("open").ack().expect("held");
             });
         });
     }
@@ -145,5 +168,5 @@ fn resent(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, life, batch, failed, delayed, resent);
+criterion_group!(benches, life, guarded, batch, failed, delayed, resent);
 criterion_main!(benches);

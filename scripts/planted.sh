@@ -69,7 +69,7 @@ table() {
     a-timer-is-a-tick-early          | unit wheel::tests::a_timer_is_handed_out_once
     a-cascade-loses-a-timer          | unit wheel::tests::the_wheel_does
     far-timers-wrap                  | unit wheel::tests::the_wheel_does
-    cancel-cancels-nothing           | unit wheel::tests::the_wheel_does
+    cancel-cancels-nothing           | unit wheel::tests::cancelled_timers_hold
     a-newcomer-goes-first            | unit wheel::tests::the_wheel_does
     jitter-leaves-its-range          | unit retry::jitter
     an-exponential-wraps             | unit retry::delay

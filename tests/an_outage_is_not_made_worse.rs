@@ -29,7 +29,8 @@ struct Load {
 impl Load {
     fn drawn() -> Self {
         let outage = if cfg!(debug_assertions) { 300 } else { 3600 };
-        Load { before: 60, outage, after: 60, rate: 200 }
+        let rate = if support::is_nightly() { 200 } else { 100 };
+        Load { before: 60, outage, after: 60, rate }
     }
 
     fn messages(&self) -> usize {

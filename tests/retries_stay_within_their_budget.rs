@@ -175,3 +175,25 @@ fn a_consumer_that_sleeps_is_woken_when_there_is_a_balance() {
     });
     assert_eq!(queue.stats().acked, 20);
 }
+
+#[test]
+fn a_first_attempt_of_another_wakes_who_waits_for_a_balance() {
+    let minute = Duration::from_secs(60);
+    let budget = RetryBudget::percent(100.0).floor_per_second(1.0 / 60.0).window(minute);
+    let queue = Queue::builder("real").retry(Immediate.max_attempts(50)).retry_budget(budget).open().unwrap();
+    queue.producer().send(1).unwrap();
+    for _ in 0..3 {
+        queue.consumer().recv().unwrap().nack("refused").unwrap(); // two retries, and there is no balance left
+    }
+    assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Empty);
+    let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let consumer = queue.consumer();
+            scope.spawn(move || consumer.recv().unwrap().ack().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(50)); // both sleep, most likely
+        queue.producer().send(2).unwrap();
+    });
+    assert!(start.elapsed() < minute / 4, "one took the message, and what it brought let the other have the retry");
+}

@@ -85,9 +85,8 @@ fn a_sender_that_waits_for_room_is_woken_by_the_settle_of_a_redelivery() {
             held.into_iter().for_each(|delivery| delivery.nack_after(MINUTE, "busy").unwrap());
             let consumer = queue.consumer();
             let new: Held = (0..2).map(|_| consumer.recv().unwrap()).collect();
-            clock.advance(MINUTE - LEASE / 2);
-            new.iter().for_each(|delivery| delivery.extend(MINUTE).unwrap());
-            clock.advance(LEASE / 2);
+            new.iter().for_each(|delivery| delivery.extend(2 * MINUTE).unwrap());
+            clock.advance(MINUTE);
             let old: Held = (0..2).map(|_| consumer.recv().unwrap()).collect();
             assert!(old.iter().all(|delivery| delivery.attempt() == 2));
             new.into_iter().for_each(|delivery| delivery.ack().unwrap());

@@ -81,8 +81,8 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
         let mut ledger = self.side.ledger.lock();
         if in_turn {
-            ledger.lanes_turn = !ledger.lanes_turn;
-            if !ledger.lanes_turn && !planted!("the-ring-has-no-turn") || planted!("the-lane-has-no-turn") {
+            ledger.lanes_turn = !ledger.lanes_turn || planted!("the-ring-has-no-turn");
+            if !ledger.lanes_turn || planted!("the-lane-has-no-turn") {
                 return None;
             }
         }

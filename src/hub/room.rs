@@ -126,10 +126,10 @@ impl<T: Send + Sync + 'static> Core<T> {
         while ledger.phantoms.len() as u64 + ledger.debt > warm {
             if ledger.debt > 0 {
                 ledger.debt -= 1;
-            } else if let Some(pos) = ledger.phantoms.pop() {
-                if !planted!("a-phantom-stays") {
-                    self.ring.vacate(pos);
-                }
+            } else if let Some(pos) = ledger.phantoms.pop()
+                && !planted!("a-phantom-stays")
+            {
+                self.ring.vacate(pos);
             }
             freed += 1;
         }
