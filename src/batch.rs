@@ -141,6 +141,18 @@ impl<T: Send + Sync + 'static> IntoIterator for Batch<T> {
 }
 
 /// The deliveries of a batch, one by one. Those that are left in it when it is dropped have failed.
+///
+/// ```
+/// use redeliver::{Never, Queue};
+///
+/// let queue = Queue::builder("mail").retry(Never).open()?;
+/// queue.producer().send_batch(["a", "b", "c"])?;
+/// let mut deliveries = queue.consumer().recv_batch(3)?.into_iter();
+/// deliveries.next().unwrap().ack()?;
+/// drop(deliveries);
+/// assert_eq!((queue.stats().acked, queue.stats().dead), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct BatchIntoIter<T: Send + Sync + 'static> {
     run: Option<Split<Hub<T>>>,
     singles: std::vec::IntoIter<Delivery<T>>,
@@ -208,6 +220,18 @@ impl<I: Iterator> Iterator for Items<I> {
 impl<I: Iterator> ExactSizeIterator for Items<I> {}
 
 /// A message of a batch, to look at. See [`Batch::iter`].
+///
+/// ```
+/// use redeliver::Queue;
+///
+/// let queue = Queue::in_memory("mail");
+/// queue.producer().message("hello").key("user-7").send()?;
+/// let batch = queue.consumer().recv_batch(10)?;
+/// let item = batch.iter().next().unwrap();
+/// assert_eq!((*item.message(), item.key(), item.attempt()), ("hello", Some("user-7"), 1));
+/// batch.ack_all().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct BatchItem<'a, T: Send + Sync + 'static>(Item<'a, T>);
 
 enum Item<'a, T: Send + Sync + 'static> {

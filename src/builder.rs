@@ -63,6 +63,17 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
 
     /// How many messages may be ready or in flight at once. A send beyond that waits, or says `Full`. What falls due again
     /// enters even then, and sends wait until it has left. A handle that lost its lease keeps its seat until it is dropped.
+    ///
+    /// ```
+    /// use redeliver::{OpenError, Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::builder("tiny").capacity(2).open()?;
+    /// queue.producer().send_batch([1, 2])?;
+    /// assert_eq!(queue.producer().try_send(3).unwrap_err().kind, SendErrorKind::Full);
+    /// let none = Queue::<u32>::builder("none").capacity(0).open();
+    /// assert!(matches!(none, Err(OpenError::Capacity { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn capacity(mut self, messages: usize) -> Self {
         self.settings.capacity = messages;
         self
@@ -93,6 +104,16 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
 
     /// When, and how often, a submitted message is sent again that found no room.
     /// A delay of nothing is one of a millisecond.
+    ///
+    /// ```
+    /// use redeliver::{Exponential, Queue};
+    /// use std::time::Duration;
+    ///
+    /// let queue = Queue::<u32>::builder("mail").resend(Exponential::kafka_producer()).open()?;
+    /// let shrinking = Exponential::new(Duration::from_secs(1)).factor(0.5);
+    /// assert!(Queue::<u32>::builder("mail").resend(shrinking).open().is_err()); // and says which setting of which policy
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn resend(mut self, rules: impl RetryPolicy) -> Self {
         self.settings.resend = policy(rules);
         self
@@ -100,12 +121,34 @@ impl<T: Send + Sync + 'static> QueueBuilder<T> {
 
     /// How many submitted messages may wait for their next send. With 0 a [`submit`](crate::Producer::submit) fails at once
     /// where a [`try_send`](crate::Producer::try_send) would.
+    ///
+    /// ```
+    /// use redeliver::{Queue, SendErrorKind};
+    ///
+    /// let queue = Queue::builder("tiny").capacity(1).resend_capacity(1).open()?;
+    /// let producer = queue.producer();
+    /// producer.send(1)?;
+    /// let _recorded = producer.submit(2)?;
+    /// let error = producer.submit(3).unwrap_err();
+    /// assert_eq!((error.kind, error.message), (SendErrorKind::Full, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn resend_capacity(mut self, messages: usize) -> Self {
         self.settings.resend_capacity = messages;
         self
     }
 
     /// How long a delivery may be held. It ends never early, and at most 1/64 of itself (and ten milliseconds) late.
+    ///
+    /// ```
+    /// use redeliver::{OpenError, Queue};
+    /// use std::time::Duration;
+    ///
+    /// let queue = Queue::<u32>::builder("mail").lease(Duration::from_secs(60)).open()?;
+    /// let none = Queue::<u32>::builder("none").lease(Duration::ZERO).open();
+    /// assert!(matches!(none, Err(OpenError::Lease { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self

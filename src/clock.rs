@@ -161,6 +161,21 @@ impl ManualClock {
 
     /// Lets `by` pass and fires everything that falls due, in order, before it returns: each retry, lease and resend sees the
     /// clock at its own time. Saturates after 584 million years.
+    ///
+    /// ```
+    /// use redeliver::{Fixed, ManualClock, Queue, TryRecvError};
+    /// use std::time::Duration;
+    ///
+    /// let (clock, hour) = (ManualClock::new(), Duration::from_secs(3600));
+    /// let queue = Queue::builder("mail").retry(Fixed::new(2 * hour)).clock(clock.clone()).open()?;
+    /// queue.producer().send("hello")?;
+    /// queue.consumer().recv()?.nack("busy")?;
+    /// clock.advance(2 * hour - Duration::from_millis(1));
+    /// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Empty); // never early
+    /// clock.advance(Duration::from_millis(1));
+    /// assert_eq!(queue.consumer().try_recv()?.attempt(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(&self, by: Duration) {
         let _turn = self.0.turn.lock();
         let queues = self.queues();

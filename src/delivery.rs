@@ -533,6 +533,21 @@ impl<T: Send + Sync + 'static> fmt::Debug for Delivery<T> {
 }
 
 /// Keeps a delivery's lease. See [`Delivery::keep_alive`].
+///
+/// ```
+/// use redeliver::{ManualClock, Queue};
+/// use std::time::Duration;
+///
+/// let (clock, lease) = (ManualClock::new(), Duration::from_secs(1));
+/// let queue = Queue::builder("films").lease(lease).clock(clock.clone()).open()?;
+/// queue.producer().send("a long one")?;
+/// let delivery = queue.consumer().recv()?;
+/// clock.advance(lease);
+/// let too_late = delivery.keep_alive(); // what is lost stays lost
+/// drop(too_late);
+/// assert!(delivery.is_lost());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "the lease is kept as long as the guard lives"]
 pub struct KeepAlive<'a, T: Send + Sync + 'static> {
     delivery: &'a Delivery<T>,

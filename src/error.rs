@@ -11,6 +11,17 @@ use std::io;
 use std::time::Duration;
 
 /// Why a message was not accepted.
+///
+/// ```
+/// use redeliver::{Queue, SendErrorKind};
+///
+/// let queue = Queue::builder("tiny").capacity(1).open()?;
+/// queue.producer().send(1)?;
+/// assert_eq!(queue.producer().try_send(2).unwrap_err().kind, SendErrorKind::Full);
+/// queue.close();
+/// assert_eq!(queue.producer().try_send(2).unwrap_err().kind, SendErrorKind::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendErrorKind {
@@ -112,6 +123,18 @@ impl<T> fmt::Display for BatchError<T> {
 impl<T> Error for BatchError<T> {}
 
 /// Nothing will be received any more.
+///
+/// ```
+/// use redeliver::{Queue, RecvError};
+///
+/// let queue = Queue::in_memory("mail");
+/// queue.producer().send("the last one")?;
+/// queue.close();
+/// let consumer = queue.consumer();
+/// consumer.recv()?.ack()?; // what was sent is still handed out
+/// assert_eq!(consumer.recv().unwrap_err(), RecvError::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -121,6 +144,19 @@ pub enum RecvError {
 }
 
 /// Nothing was received.
+///
+/// ```
+/// use redeliver::{Queue, TryRecvError};
+///
+/// let queue = Queue::in_memory("mail");
+/// queue.producer().send("hello")?;
+/// let held = queue.consumer().try_recv()?;
+/// queue.close();
+/// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Empty); // it may come back
+/// held.ack()?;
+/// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
@@ -133,6 +169,18 @@ pub enum TryRecvError {
 }
 
 /// Nothing was received in the time allowed.
+///
+/// ```
+/// use redeliver::{Queue, RecvTimeoutError};
+/// use std::time::Duration;
+///
+/// let queue = Queue::<u32>::in_memory("quiet");
+/// let moment = Duration::from_millis(1);
+/// assert_eq!(queue.consumer().recv_timeout(moment).unwrap_err(), RecvTimeoutError::Timeout);
+/// queue.close();
+/// assert_eq!(queue.consumer().recv_timeout(moment).unwrap_err(), RecvTimeoutError::Closed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvTimeoutError {
@@ -145,6 +193,23 @@ pub enum RecvTimeoutError {
 }
 
 /// Why a delivery could not be settled.
+///
+/// ```
+/// use redeliver::{Immediate, ManualClock, Queue, SettleErrorKind};
+/// use std::time::Duration;
+///
+/// let (clock, lease) = (ManualClock::new(), Duration::from_secs(30));
+/// let queue = Queue::builder("mail").lease(lease).retry(Immediate).clock(clock.clone()).open()?;
+/// queue.producer().send(String::from("hello"))?;
+/// let late = queue.consumer().recv()?;
+/// clock.advance(lease);
+/// let again = queue.consumer().recv()?;
+/// let shared = again.into_message().unwrap_err(); // the late handle still reads it
+/// assert_eq!(shared.kind, SettleErrorKind::Shared);
+/// assert_eq!(late.ack().unwrap_err().kind, SettleErrorKind::StaleLease);
+/// shared.delivery.into_message()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SettleErrorKind {
@@ -164,6 +229,21 @@ impl fmt::Display for SettleErrorKind {
 }
 
 /// A settle that changed nothing, with the delivery in it. Dropping that delivery is no nack.
+///
+/// ```
+/// use redeliver::{ManualClock, Never, Queue};
+/// use std::time::Duration;
+///
+/// let (clock, lease) = (ManualClock::new(), Duration::from_secs(30));
+/// let queue = Queue::builder("mail").lease(lease).retry(Never).clock(clock.clone()).open()?;
+/// queue.producer().send("hello")?;
+/// let delivery = queue.consumer().recv()?;
+/// clock.advance(lease);
+/// let error = delivery.ack().unwrap_err();
+/// assert!(error.to_string().ends_with("not settled: the lease was lost"));
+/// assert_eq!(*error.delivery, "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct SettleError<T: Send + Sync + 'static> {
     /// What went wrong.
     pub kind: SettleErrorKind,
@@ -186,11 +266,38 @@ impl<T: Send + Sync + 'static> fmt::Display for SettleError<T> {
 impl<T: Send + Sync + 'static> Error for SettleError<T> {}
 
 /// The lease was lost: stop working on the message, somebody else has it or will have it.
+///
+/// ```
+/// use redeliver::{ManualClock, Queue, StaleLease};
+/// use std::time::Duration;
+///
+/// let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
+/// let queue = Queue::builder("mail").lease(second).clock(clock.clone()).open()?;
+/// queue.producer().send("hello")?;
+/// let delivery = queue.consumer().recv()?;
+/// delivery.extend(2 * second)?;
+/// clock.advance(2 * second);
+/// assert_eq!(delivery.extend(second), Err(StaleLease));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("the lease was lost")]
 pub struct StaleLease;
 
 /// Why a receipt did not end in a confirmed message.
+///
+/// ```
+/// use redeliver::{Fixed, Queue, ReceiptError};
+/// use std::time::Duration;
+///
+/// let queue = Queue::builder("tiny").capacity(1).resend(Fixed::new(Duration::from_secs(60))).open()?;
+/// queue.producer().send(1)?;
+/// let receipt = queue.producer().submit(2)?;
+/// queue.close(); // what was never accepted is a dead letter
+/// assert_eq!(receipt.wait(), Err(ReceiptError::GivenUp));
+/// assert_eq!(queue.dead_letters().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiptError {
@@ -203,6 +310,20 @@ pub enum ReceiptError {
 }
 
 /// A queue that did not become empty in the time allowed.
+///
+/// ```
+/// use redeliver::Queue;
+/// use std::time::Duration;
+///
+/// let queue = Queue::in_memory("mail");
+/// queue.producer().send("hello")?;
+/// let held = queue.consumer().recv()?;
+/// let error = queue.drain(Duration::from_millis(1)).unwrap_err();
+/// assert_eq!((error.unsettled, error.unsent), (1, 0));
+/// held.ack()?;
+/// queue.drain(Duration::from_millis(1))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("after {waited:?} {unsettled} messages were not settled and {unsent} not sent")]
 #[non_exhaustive]
@@ -216,6 +337,14 @@ pub struct DrainError {
 }
 
 /// A queue that could not be opened: which setting, why, and what to do.
+///
+/// ```
+/// use redeliver::{OpenError, Queue};
+///
+/// let error = Queue::<u32>::builder("none").capacity(0).open().unwrap_err();
+/// assert!(matches!(error, OpenError::Capacity { asked: 0, .. }));
+/// assert!(error.to_string().starts_with("capacity 0: a queue holds 1 to"));
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

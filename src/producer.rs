@@ -208,6 +208,21 @@ impl<T: Send + Sync + 'static> fmt::Debug for Producer<T> {
 }
 
 /// A message on its way to be sent. See [`Producer::message`].
+///
+/// ```
+/// use redeliver::{Queue, SendErrorKind};
+///
+/// let queue = Queue::builder("mail").capacity(1).open()?;
+/// let producer = queue.producer();
+/// producer.message("hello").key("user-7").header("trace", "4bf92f").send()?;
+/// let error = producer.message("no room").key("user-8").try_send().unwrap_err();
+/// assert_eq!((error.kind, error.message), (SendErrorKind::Full, "no room"));
+///
+/// let delivery = queue.consumer().recv()?;
+/// assert_eq!((delivery.key(), delivery.headers().get_str("trace")), (Some("user-7"), Some("4bf92f")));
+/// delivery.ack()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "nothing is sent before `send`, `try_send` or `submit`"]
 pub struct MessageBuilder<'a, T: Send + Sync + 'static> {
     producer: &'a Producer<T>,

@@ -45,6 +45,16 @@ pub struct Queue<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Queue<T> {
     /// A queue in memory with the default settings; the name is a label.
     ///
+    /// ```
+    /// use redeliver::{Queue, TryRecvError};
+    ///
+    /// let queue = Queue::in_memory("mail");
+    /// queue.producer().send("hello")?;
+    /// queue.consumer().recv()?.ack()?;
+    /// assert_eq!(queue.consumer().try_recv().unwrap_err(), TryRecvError::Empty);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Panics
     /// If there is no memory for it; [`builder`](Self::builder) says so instead.
     #[must_use]
@@ -140,6 +150,18 @@ impl<T: Send + Sync + 'static> Queue<T> {
 
     /// What happens from now on: each final transition once, over a bounded channel of its own for each call. What a reader
     /// is too slow for is dropped, and counted in [`Stats::events_dropped`].
+    ///
+    /// ```
+    /// use redeliver::{Event, Never, Queue};
+    ///
+    /// let queue = Queue::builder("mail").retry(Never).open()?;
+    /// let events = queue.events();
+    /// let sent = queue.producer().send("hello")?;
+    /// queue.consumer().recv()?.nack("no such user")?;
+    /// assert!(matches!(events.try_recv()?, Event::DeadLettered { id, .. } if id == sent));
+    /// assert!(events.try_recv().is_err()); // once
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn events(&self) -> Receiver<Event> {
         self.hub().side.events.subscribe()

@@ -66,6 +66,22 @@ impl<T: Send + Sync + 'static> fmt::Debug for Unsent<T> {
 }
 
 /// A record of the resend ledger. See [`Unsent`].
+///
+/// ```
+/// use redeliver::{Fixed, ManualClock, Queue};
+/// use std::time::Duration;
+///
+/// let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
+/// let resend = Fixed::new(second).max_attempts(2);
+/// let queue = Queue::builder("tiny").capacity(1).resend(resend).clock(clock.clone()).open()?;
+/// queue.producer().send(1)?;
+/// let receipt = queue.producer().submit(2)?;
+/// let record = &queue.unsent().list()[0];
+/// assert_eq!((record.id(), record.attempt(), record.error()), (receipt.id(), 1, "the queue was full"));
+/// clock.advance(second); // still no room, and the policy gives up
+/// assert!(queue.unsent().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsentMessage {
     pub(crate) id: MessageId,

@@ -15,6 +15,18 @@ use std::time::Duration;
 const RUN_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Sets up a [`Worker`].
+///
+/// ```
+/// use redeliver::{Queue, WorkerError};
+/// use std::time::Duration;
+///
+/// let queue = Queue::<&str>::in_memory("mail");
+/// let minute = Duration::from_secs(60);
+/// let worker = queue.worker().threads(4).run_timeout(minute).start(|mail| println!("{}", mail.message()))?;
+/// assert_eq!(worker.threads(), 4);
+/// assert!(matches!(worker.set_threads(0), Err(WorkerError::NoThreads)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "nothing runs before `start`"]
 pub struct WorkerBuilder<T: Send + Sync + 'static> {
     consumer: Consumer<T>,
@@ -23,6 +35,14 @@ pub struct WorkerBuilder<T: Send + Sync + 'static> {
 }
 
 /// Why a worker did not start, or could not grow.
+///
+/// ```
+/// use redeliver::{Queue, WorkerError};
+///
+/// let queue = Queue::<u32>::in_memory("mail");
+/// assert!(matches!(queue.worker().threads(0).start(|_| ()), Err(WorkerError::NoThreads)));
+/// assert!(matches!(queue.worker().start_batch(0, |_| ()), Err(WorkerError::NoBatch)));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkerError {
