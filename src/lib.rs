@@ -89,21 +89,17 @@ mod chance;
 mod clock;
 mod consumer;
 mod dead_letters;
-mod dead_store;
 mod delivery;
 mod driver;
 mod envelope;
 mod error;
 mod events;
-mod export;
-mod filter;
 mod futures;
 mod history;
 mod hub;
-mod json;
 mod latch;
 mod ledger;
-mod letter;
+mod letters;
 mod lifecycle;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod lock_free;
@@ -115,11 +111,9 @@ mod panics;
 mod producer;
 mod protect;
 mod queue;
-mod rate;
 mod reason;
 mod receipt;
 mod retry;
-mod rfc3339;
 mod ring;
 mod slot;
 mod stats;
@@ -134,22 +128,20 @@ pub use batch::{Batch, BatchIntoIter, BatchItem};
 pub use builder::QueueBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::Consumer;
-pub use dead_letters::DeadLetters;
+pub use dead_letters::{DeadLetters, Rate};
 pub use delivery::{Delivery, KeepAlive};
 pub use error::{
     BatchError, DrainError, ExportError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError,
     SendErrorKind, SettleError, SettleErrorKind, StaleLease, TryRecvError,
 };
 pub use events::Event;
-pub use filter::Filter;
 pub use history::Attempt;
-pub use letter::DeadLetter;
+pub use letters::{DeadLetter, Filter};
 pub use message::{Headers, MessageId, ParseMessageIdError};
 pub use metrics::Latency;
 pub use producer::{MessageBuilder, Producer};
 pub use protect::{Breaker, BreakerState, ProtectionError, RetryBudget};
 pub use queue::Queue;
-pub use rate::Rate;
 pub use receipt::Receipt;
 pub use retry::{
     Cause, Decision, Exponential, Failure, Fixed, Immediate, Jitter, Limited, Linear, Never, PolicyError,

@@ -15,27 +15,9 @@ use std::path::Path;
 /// From the bottom to the top: a room imports from its own layer and from those before it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
-    (
-        "parts",
-        &[
-            "json",
-            "latch",
-            "metrics",
-            "model_runner",
-            "planted",
-            "rfc3339",
-            "ring",
-            "sync",
-            "timeline",
-            "wait",
-            "wheel",
-        ],
-    ),
-    ("rules", &["lifecycle", "protect", "rate", "retry"]),
-    (
-        "joints",
-        &["clock", "dead_store", "driver", "envelope", "events", "filter", "ledger", "letter", "receipt", "slot"],
-    ),
+    ("parts", &["latch", "metrics", "model_runner", "planted", "ring", "sync", "timeline", "wait", "wheel"]),
+    ("rules", &["lifecycle", "protect", "retry"]),
+    ("joints", &["clock", "driver", "envelope", "events", "ledger", "letters", "receipt", "slot"]),
     (
         "rooms",
         &[
@@ -45,7 +27,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "dead_letters",
             "delivery",
             "futures",
-            "export",
             "hub",
             "producer",
             "queue",

@@ -1,12 +1,11 @@
 //! The dead: into the store, out of it again, and who moves up when there is room.
 
 use super::*;
+use crate::dead_letters::Rate;
 use crate::events::Event;
-use crate::filter::Filter;
-use crate::letter::DeadLetter;
+use crate::letters::{DeadLetter, Filter};
 use crate::lifecycle::{State, Trigger};
 use crate::protect::Turn;
-use crate::rate::Rate;
 
 impl<T: Send + Sync + 'static> Core<T> {
     /// Turns an entry that is dead into a letter.

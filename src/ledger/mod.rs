@@ -7,12 +7,11 @@ mod timers;
 
 pub(crate) use timers::Due;
 
-use crate::dead_store::DeadStore;
 use crate::envelope::Envelope;
 use crate::error::ReceiptError;
 use crate::events::Event;
 use crate::history::{ATTEMPTS_MAX, Attempt};
-use crate::letter::DeadLetter;
+use crate::letters::{DeadLetter, DeadStore};
 use crate::lifecycle::{self, State, Trigger};
 use crate::message::MessageId;
 use crate::panics::drop_contained;

@@ -1,13 +1,13 @@
 //! Dead letters as JSON lines. It holds no lock, changes nothing, and a writer that fails or panics costs the rest of the
 //! lines.
 
+use super::json::{Object, base64, push_text};
+use super::rfc3339;
 use crate::error::ExportError;
 use crate::history::Attempt;
-use crate::json::{Object, base64, push_text};
-use crate::letter::DeadLetter;
+use crate::letters::DeadLetter;
 use crate::message::Headers;
 use crate::panics::{catch, drop_contained};
-use crate::rfc3339;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,17 @@
 //! The dead letters of a queue, as their owner works with them: look, export, bring back, drop.
 
-use crate::export::export;
-use crate::filter::Filter;
+mod export;
+mod json;
+mod rate;
+mod rfc3339;
+
+pub use rate::Rate;
+
 use crate::hub::Hub;
-use crate::letter::DeadLetter;
+use crate::letters::{DeadLetter, Filter};
 use crate::message::MessageId;
-use crate::rate::Rate;
 use crate::ring::Door;
+use export::export;
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::sync::Arc;

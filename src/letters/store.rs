@@ -1,9 +1,8 @@
 //! Where dead letters are kept, under the ledger's lock: in the order in which they died, and by id. Bounded, and it never
 //! drops.
 
+use super::{DeadLetter, Filter};
 use crate::envelope::Envelope;
-use crate::filter::Filter;
-use crate::letter::DeadLetter;
 use crate::message::MessageId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

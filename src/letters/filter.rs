@@ -1,6 +1,6 @@
 //! Which dead letters are meant.
 
-use crate::letter::DeadLetter;
+use super::DeadLetter;
 use crate::message::Headers;
 use std::time::Duration;
 
