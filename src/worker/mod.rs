@@ -78,9 +78,7 @@ impl<T: Send + Sync + 'static> Worker<T> {
         self.pool.size()
     }
 
-    /// What it has done so far. A message is counted right after it is settled, so behind a
-    /// [`drain`](crate::Queue::drain) the last ones may be missing for a moment; [`shutdown`](Self::shutdown) and
-    /// [`join`](Self::join) wait for them.
+    /// What it has done so far. What is settled is counted: after a [`drain`](crate::Queue::drain) nothing is missing.
     #[must_use]
     pub fn report(&self) -> WorkerReport {
         self.pool.tally.report()

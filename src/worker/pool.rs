@@ -99,7 +99,7 @@ impl<T: Send + Sync + 'static> Pool<T> {
     /// Does with a message what its handler said; `Err`: it panicked.
     fn settle(&self, delivery: Delivery<T>, outcome: Result<Outcome, String>) {
         let count = outcome.as_ref().map_or(self.tally.of_panics(), |outcome| self.tally.of(outcome));
-        let settled = match outcome {
+        let settle = || match outcome {
             Ok(Outcome::Ack) => delivery.ack(),
             Ok(Outcome::Retry(reason)) => delivery.nack(reason),
             Ok(Outcome::RetryAfter(after, reason)) => delivery.nack_after(after, reason),
@@ -108,14 +108,14 @@ impl<T: Send + Sync + 'static> Pool<T> {
             Ok(Outcome::Discard) => delivery.discard(),
             Err(panic) => delivery.panicked(panic),
         };
-        self.tally.note(count, settled.is_ok());
+        self.tally.note(count, || settle().is_ok());
     }
 
     /// Does the same with all of them.
     fn settle_alike(&self, deliveries: Vec<Delivery<T>>, outcome: Outcome) {
         let count = self.tally.of(&outcome);
         let settle_each = |settle: &dyn Fn(Delivery<T>) -> Result<(), SettleError<T>>| {
-            deliveries.into_iter().for_each(|delivery| self.tally.note(count, settle(delivery).is_ok()));
+            deliveries.into_iter().for_each(|delivery| self.tally.note(count, || settle(delivery).is_ok()));
         };
         match outcome {
             Outcome::Ack => settle_each(&Delivery::ack),

@@ -1,7 +1,7 @@
 //! What a worker has done, counted by what became of the messages.
 
 use super::outcome::Outcome;
-use crate::sync::{AtomicU64, Relaxed};
+use crate::sync::{AtomicU64, SeqCst};
 
 /// What a worker did until it stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,14 +60,18 @@ impl Tally {
         &self.panicked
     }
 
-    /// One more: in `count` if it was settled, among the lost ones if not.
-    pub(super) fn note(&self, count: &AtomicU64, was_settled: bool) {
-        let count = if was_settled { count } else { &self.lost };
-        count.fetch_add(1, Relaxed);
+    /// One more: in `count`, or among the lost ones if `settle` says that the lease was lost. Counted first, so that whoever
+    /// has seen the queue drained finds everything counted.
+    pub(super) fn note(&self, count: &AtomicU64, settle: impl FnOnce() -> bool) {
+        count.fetch_add(1, SeqCst);
+        if !settle() {
+            count.fetch_sub(1, SeqCst);
+            self.lost.fetch_add(1, SeqCst);
+        }
     }
 
     pub(super) fn report(&self) -> WorkerReport {
-        let read = |count: &AtomicU64| count.load(Relaxed);
+        let read = |count: &AtomicU64| count.load(SeqCst);
         let mut report = WorkerReport {
             acked: read(&self.acked),
             failed: read(&self.failed),
