@@ -10,6 +10,8 @@ use redeliver::{
 };
 use std::time::{Duration, Instant};
 
+mod support;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
@@ -218,7 +220,7 @@ fn an_attempt_is_counted_before_the_handler_runs() {
     for attempt in 1..=3 {
         let delivery = queue.consumer().try_recv().unwrap();
         assert_eq!(delivery.attempt(), attempt);
-        std::mem::forget(delivery);
+        support::leak(delivery);
         clock.advance(SECOND);
     }
     assert_eq!(queue.dead_letters().list(Filter::all())[0].history().len(), 3);
