@@ -431,7 +431,9 @@ impl<T: Send + Sync + 'static> Ledger<T> {
     /// The entry becomes a dead letter.
     pub(crate) fn inter(&mut self, key: u32, letter: DeadLetter<T>) {
         let (id, seat) = (letter.id(), letter.envelope.seat());
-        self.remove(key);
+        // Dropped here and not after the lock, for it shares all that it has with the letter: whoever receives the message
+        // when it is redriven must not find a reference of ours.
+        drop(self.take(key));
         self.dead.insert(letter);
         if let Some(pos) = seat {
             self.late.insert(pos, Home::Dead(id));
