@@ -6,6 +6,10 @@ use crate::lifecycle::Trigger;
 use crate::panics::drop_contained;
 use crate::protect::Outcome;
 use crate::ring::Tenancy;
+use crate::sync::{IS_MODEL, yield_now};
+
+/// How often a settle looks whether the end of its queue has let go of its message.
+const LOOKS: u32 = if IS_MODEL { 2 } else { 1000 };
 
 impl<T: Send + Sync + 'static> Core<T> {
     /// Settles a redelivery for good.
@@ -24,8 +28,16 @@ impl<T: Send + Sync + 'static> Core<T> {
     fn ack_cold_if(&self, cold: &ColdDelivery<T>, may: impl Fn(usize) -> bool) -> Result<(), SettleErrorKind> {
         let mut ledger = self.side.ledger.lock();
         if ledger.ended {
-            // Nobody is left who could receive it again, so there is nothing to settle.
-            return if may(0) { Ok(()) } else { Err(SettleErrorKind::Shared) };
+            // Nobody is left who could receive it again, so there is nothing to settle. Whoever ended the queue may hold the
+            // ledger's reference for a moment yet, which is no late handle.
+            drop(ledger);
+            let is_alone = (0..LOOKS).any(|_| {
+                may(0) || {
+                    yield_now();
+                    false
+                }
+            });
+            return if is_alone { Ok(()) } else { Err(SettleErrorKind::Shared) };
         }
         ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
         if !may(1) {

@@ -177,7 +177,10 @@ pub(crate) struct Leftovers<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Leftovers<T> {
     /// Drops each on its own: of two that panic in one collection the second would abort the process.
     pub(crate) fn drop_each(self) {
-        self.entries.into_iter().for_each(drop_contained);
+        // What is in a consumer's hands first: that only lets go of it.
+        let is_held = |entry: &Entry<T>| entry.state == State::InFlight;
+        let (held, others): (Vec<_>, Vec<_>) = self.entries.into_iter().map(|(_, entry)| entry).partition(is_held);
+        held.into_iter().chain(others).for_each(drop_contained);
         self.overflow.into_iter().for_each(drop_contained);
         self.dead.into_values().for_each(drop_contained);
     }
