@@ -64,6 +64,8 @@ awk -v root="$root/src/" -v judged="$judged" -v minimum="$minimum" -v json="$evi
         split("", is_test)
         while ((getline text <path) > 0) {
             number++
+            # The other side of a planted bug is there only where bugs are planted.
+            if (text ~ /planted!\(/) is_test[number] = 1
             if (!inside && text ~ /^ *#\[cfg\((all\()?test[,)]/) {
                 inside = 1
                 indent = text

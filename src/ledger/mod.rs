@@ -405,9 +405,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
     /// A retry of a guarded queue is due: it stays delayed until the guard says that it may go.
     pub(crate) fn line_up_retry(&mut self, key: u32) {
         let class = self.entries[key as usize].pass.class.unwrap_or(CLASSLESS);
-        if let Some(guard) = &mut self.guard {
-            guard.line_up(class, key, Turn::Retry);
-        }
+        self.guard.iter_mut().for_each(|guard| guard.line_up(class, key, Turn::Retry));
     }
 
     /// A message of a guarded queue is ready: a retry is in line already.
