@@ -411,10 +411,8 @@ impl<T: Send + Sync + 'static> Ledger<T> {
     /// A message of a guarded queue is ready: a retry is in line already.
     fn line_up_ready(&mut self, key: u32) {
         let Pass { class, turn, .. } = self.entries[key as usize].pass;
-        if let Some(guard) = &mut self.guard
-            && turn != Turn::Retry
-        {
-            guard.line_up(class.unwrap_or(CLASSLESS), key, turn);
+        if turn != Turn::Retry {
+            self.guard.iter_mut().for_each(|guard| guard.line_up(class.unwrap_or(CLASSLESS), key, turn));
         }
     }
 
