@@ -1,6 +1,6 @@
 //! The cold side of the delivery ledger: what has failed, waits, or was never accepted. One lock, its own quota.
 //!
-//! A message whose first delivery succeeds never comes here. Everything in this file happens under the hub's one lock and
+//! A message whose first delivery succeeds never comes here. Everything in this folder happens under the hub's one lock and
 //! runs no user's code; who decides what happens is in `hub/`, which moves are legal is in `lifecycle`.
 
 mod timers;
@@ -20,7 +20,6 @@ use crate::receipt::Pending;
 use crate::slot::Slot;
 use crate::timeline::Timeline;
 use crate::wheel::{TimerKey, Wheel};
-
 use slab::Slab;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
