@@ -367,3 +367,13 @@ fn consumers_that_sleep_are_woken_when_it_lets_something_through() {
     });
     assert_eq!((queue.stats().acked, queue.stats().breakers_open), (50, 0));
 }
+
+#[test]
+fn what_a_handler_discards_says_nothing_of_the_dependency() {
+    let breaker = Breaker::new().consecutive_failures(1).open_for(PAUSE);
+    let queue = Queue::<u32>::builder("discards").breaker(breaker).open().unwrap();
+    let worker = queue.worker().start(|_| redeliver::Outcome::Discard).unwrap();
+    queue.producer().send_batch([1, 2, 3]).unwrap();
+    queue.drain(PAUSE).unwrap();
+    assert_eq!((worker.report().discarded, queue.breaker_state("")), (3, BreakerState::Closed));
+}

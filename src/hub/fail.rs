@@ -294,17 +294,11 @@ impl<T: Send + Sync + 'static> Core<T> {
     /// What the breaker is to make of it, if there is one.
     fn finding(&self, case: &Case<T>, fault: &Fault) -> Option<Finding> {
         let breaker = self.side.settings.breaker.as_ref()?;
-        let counts = || breaker.is_counted(&self.failure_of(case, fault));
         let outcome = match fault {
             Fault::Full | Fault::Closed => return None, // it was never handed out
-            Fault::Reject(_) => Outcome::Neither,
-            _ => {
-                if counts() {
-                    Outcome::Failure
-                } else {
-                    Outcome::Neither
-                }
-            }
+            Fault::Reject(_) | Fault::Discard => Outcome::Neither, // the message is at fault
+            _ if breaker.is_counted(&self.failure_of(case, fault)) => Outcome::Failure,
+            _ => Outcome::Neither,
         };
         Some(Finding { class: breaker.class_of(case.envelope.key.as_deref()), outcome })
     }

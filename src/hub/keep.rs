@@ -10,8 +10,7 @@ use crate::slot::{LeaseId, Slot};
 impl<T: Send + Sync + 'static> Core<T> {
     /// A slot for a worker whose handler may run for `limit`.
     pub(crate) fn new_slot(&self, limit: Duration) -> Arc<Slot> {
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let slot = Arc::new(Slot::new(limit_ms));
+        let slot = Arc::new(Slot::new(Hub::<T>::ms_at(limit)));
         let mut ledger = self.side.ledger.lock();
         ledger.slots.retain(|slot| slot.strong_count() > 0);
         ledger.slots.push(Arc::downgrade(&slot));

@@ -33,7 +33,7 @@ const OUTCOMES_MAX: u32 = 1_000_000;
 /// |---|---|
 /// | ack, `into_message` | a success |
 /// | nack, `nack_after`, dropped, panicked, lease lost | a failure, unless [`counts`](Self::counts) says otherwise |
-/// | reject | neither: the message is at fault |
+/// | reject, or discarded by a worker's handler | neither: the message is at fault |
 /// | snooze | neither: nothing was tried |
 ///
 /// With [`per_key`](Self::per_key) there is one breaker for each class of keys, and a message whose class is open lets
