@@ -117,6 +117,8 @@ mod retry;
 mod ring;
 mod slot;
 mod stats;
+#[cfg(feature = "store")]
+pub mod storage;
 mod sync;
 mod timeline;
 mod unsent;

@@ -16,8 +16,8 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     ("words", &["chance", "error", "history", "message", "panics", "reason"]),
     ("parts", &["latch", "metrics", "model_runner", "planted", "ring", "sync", "timeline", "wait", "wheel"]),
-    ("rules", &["lifecycle", "protect", "retry"]),
-    ("joints", &["clock", "driver", "envelope", "events", "ledger", "letters", "receipt", "slot"]),
+    ("rules", &["journal", "lifecycle", "protect", "retry", "storage"]),
+    ("joints", &["clock", "commit", "driver", "envelope", "events", "ledger", "letters", "receipt", "slot"]),
     (
         "rooms",
         &[
