@@ -174,7 +174,8 @@ impl SimulatedDisk {
         self.machine().moments = Some(Vec::new());
     }
 
-    /// Ends the recording: the disk before each call since then, in order. None if nothing was recorded.
+    /// Ends the recording: the disk after each number of calls since then, from none of them to all. Nothing if there was no
+    /// recording.
     ///
     /// ```
     /// use redeliver::storage::{Loss, SimulatedDisk, Storage};
@@ -186,7 +187,9 @@ impl SimulatedDisk {
     /// let calls_then = disk.calls(); // from here on, `a` must be there
     /// disk.create("b")?;
     ///
-    /// for (calls, moment) in disk.take_moments().iter().enumerate() {
+    /// let moments = disk.take_moments();
+    /// assert_eq!(moments.len() as u64, disk.calls() + 1);
+    /// for (calls, moment) in moments.iter().enumerate() {
     ///     for loss in Loss::each(moment.unsynced()) {
     ///         let names = moment.after_power_cut(&loss).names();
     ///         assert!((calls as u64) < calls_then || names.contains(&"a".to_owned()), "{calls}, {loss:?}");
@@ -195,7 +198,10 @@ impl SimulatedDisk {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn take_moments(&self) -> Vec<SimulatedDisk> {
-        self.machine().moments.take().unwrap_or_default()
+        let mut machine = self.machine();
+        let Some(mut moments) = machine.moments.take() else { return Vec::new() };
+        moments.push(Self::from_state(machine.state.without_handles()));
+        moments
     }
 }
 
