@@ -75,6 +75,8 @@ table() {
     an-exponential-wraps             | unit retry::delay
     one-attempt-too-many             | unit retry::tests::tables
     a-delay-has-no-cap               | unit retry::tests::tables
+    the-freed-are-not-pinned         | unit journal::life
+    a-flush-is-skipped               | test journal a_failed_flush
 TABLE
 }
 

@@ -87,6 +87,8 @@ mod batch;
 mod builder;
 mod chance;
 mod clock;
+#[cfg(feature = "store")]
+mod commit;
 mod consumer;
 mod dead_letters;
 mod delivery;
@@ -97,6 +99,11 @@ mod events;
 mod futures;
 mod history;
 mod hub;
+#[cfg(feature = "store")]
+#[doc(hidden)]
+pub mod internals;
+#[cfg(feature = "store")]
+mod journal;
 mod latch;
 mod ledger;
 mod letters;

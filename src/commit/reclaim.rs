@@ -1,0 +1,123 @@
+//! Segments in which nothing lives give their room back, and segments in which little lives are read for that.
+
+use super::{Journal, Level, Shared, guarded};
+use crate::journal::{AppendError, CommitError, Found, Go, Position, Record, Scan, Urgency};
+use std::io;
+
+impl Journal {
+    /// Takes out the segments in which nothing lives, as [`tick`](Self::tick) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit), or what kept it from saying so in the journal; nothing is lost then.
+    pub fn reclaim(&self) -> Result<(), AppendError> {
+        self.shared.reclaim()
+    }
+
+    /// The segment whose living records should be copied forward now, so that its room comes back: one in which at most an
+    /// eighth lives, or, while the files take more than twice what lives and two segments, the emptiest.
+    ///
+    /// Read it with [`read_segment`](Self::read_segment), append what still lives with [`Urgency::FreesRoom`], and release the
+    /// old places. Between asking whether a record lives and appending its copy, nothing may be appended about it.
+    pub fn compaction(&self) -> Option<u32> {
+        const EIGHTH: u64 = 125;
+        let state = self.shared.state.lock();
+        let log = state.log.as_ref()?;
+        let segment_bytes = u64::from(log.settings.segment_bytes);
+        let (number, share) = log.segments.emptiest(log.settings.segment_bytes)?;
+        let is_over = log.segments.disk_bytes() > 2 * log.segments.held_bytes() + 2 * segment_bytes;
+        (share <= EIGHTH || is_over).then_some(number)
+    }
+
+    /// Tells all whole records of a sealed segment, alone, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such segment, or it is being written.
+    pub fn read_segment(&self, number: u32, mut tell: impl FnMut(Record<'_>)) -> io::Result<()> {
+        let plan = {
+            let state = self.shared.state.lock();
+            state.log.as_ref().and_then(|log| log.plan_read(number))
+        };
+        let Some(plan) = plan else { return Err(io::ErrorKind::NotFound.into()) };
+        let (file, id, end) = plan.open(&*self.shared.storage)?;
+        Scan::new(&*file, id, end)?.run(true, &mut |found| {
+            if let Found::Record(record) = found
+                && !record.is_own()
+            {
+                tell(record);
+            }
+            Go::On
+        })?;
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(super) fn reclaim(&self) -> Result<(), AppendError> {
+        {
+            let mut state = self.state.lock();
+            state.usable()?;
+            if std::mem::replace(&mut state.is_reclaiming, true) {
+                return Ok(());
+            }
+        }
+        let done = self.reclaim_all();
+        self.state.lock().is_reclaiming = false;
+        done
+    }
+
+    /// As long as there is one: what is gone may have kept others.
+    fn reclaim_all(&self) -> Result<(), AppendError> {
+        loop {
+            let free = self.state.lock().usable()?.segments.free();
+            if free.is_empty() {
+                return Ok(());
+            }
+            let end = self.put_freed(&free)?;
+            // What was copied out of them lies before this, and is on the disk with it.
+            match self.commit(end, Level::Synced) {
+                Ok(()) => {}
+                Err(CommitError::Full) => return Err(AppendError::Full),
+                Err(CommitError::Unknown(poison)) => return Err(poison.into()),
+            }
+            self.retire(&free)?;
+        }
+    }
+
+    fn put_freed(&self, free: &[u32]) -> Result<Position, AppendError> {
+        loop {
+            let mut state = self.state.lock();
+            let is_rolling = state.is_rolling;
+            let log = state.usable()?;
+            if !is_rolling && log.fits_freed(free) {
+                log.put_freed(free);
+                return Ok(log.tail.end());
+            }
+            drop(state);
+            if is_rolling {
+                self.wait_for(|state| (!state.is_rolling).then_some(()));
+            } else {
+                self.roll(Urgency::FreesRoom)?;
+            }
+        }
+    }
+
+    fn retire(&self, free: &[u32]) -> Result<(), AppendError> {
+        let mut failed = None;
+        let mut gone = Vec::new();
+        for &number in free {
+            let plan = self.state.lock().usable()?.plan_retire(number);
+            match guarded(|| plan.run(&*self.storage)) {
+                Ok(()) => gone.push(plan),
+                Err(error) => failed = Some(error),
+            }
+        }
+        // Before this, nothing that speaks of them may go.
+        guarded(|| self.storage.flush_names()).map_err(|error| self.poison("flushing the directory", error))?;
+        let mut state = self.state.lock();
+        let log = state.usable()?;
+        gone.iter().for_each(|plan| log.adopt_retired(plan));
+        failed.map_or(Ok(()), |error| Err(AppendError::Storage(error.into())))
+    }
+}

@@ -1,0 +1,136 @@
+//! What has to be done in time although nobody waits for it: receipts, flushes, commit marks, freed segments.
+
+use super::{Journal, Level, Shared, State};
+use crate::journal::{Position, Urgency};
+use std::time::{Duration, Instant};
+
+/// What was written is flushed within this time, and what was flushed is behind a commit mark.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Spare segments are kept so long without anybody who writes.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What waits for a tick.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Up to where somebody has a receipt.
+    written: Position,
+    synced: Position,
+    /// Since when something is to be flushed or marked.
+    since: Option<Instant>,
+    idle_since: Option<Instant>,
+    /// The thread sleeps until it is woken.
+    is_asleep: bool,
+}
+
+impl Due {
+    pub(super) fn is_asleep(&self) -> bool {
+        self.is_asleep
+    }
+}
+
+enum Duty {
+    Commit(Position, Level),
+    Mark,
+    Reclaim,
+    GiveBack,
+    /// Nothing before this time, or before something happens.
+    Rest(Option<Instant>),
+}
+
+impl Journal {
+    /// Does what is due at `now`, which never goes back. Says when it wants to be called again; none: after the next append.
+    pub fn tick(&self, now: Instant) -> Option<Instant> {
+        self.shared.tick(now)
+    }
+}
+
+impl Shared {
+    pub(super) fn want(&self, end: Position, level: Level) {
+        let mut state = self.state.lock();
+        let due = match level {
+            Level::Written => &mut state.tick.written,
+            Level::Synced => &mut state.tick.synced,
+        };
+        *due = end.max(*due);
+        drop(state);
+        self.wake_thread();
+    }
+
+    pub(super) fn tick(&self, now: Instant) -> Option<Instant> {
+        loop {
+            let duty = {
+                let mut state = self.state.lock();
+                let duty = state.duty(now);
+                state.tick.is_asleep = matches!(duty, Duty::Rest(None));
+                duty
+            };
+            let is_done = match duty {
+                Duty::Commit(end, level) => self.commit(end, level).is_ok(),
+                Duty::Mark => self.mark(),
+                Duty::Reclaim => self.reclaim().is_ok(),
+                Duty::GiveBack => self.give_back(),
+                Duty::Rest(until) => return until,
+            };
+            if !is_done {
+                // It failed, and whoever it concerns is told so. Not again before its time.
+                return Some(now + WINDOW);
+            }
+        }
+    }
+
+    /// A frame without records, whose mark says that all before it is safe.
+    fn mark(&self) -> bool {
+        let mut state = self.state.lock();
+        let Ok(log) = state.usable() else { return false };
+        if !log.tail.fits(&[]) {
+            drop(state);
+            // The next segment begins with a mark.
+            return self.roll(Urgency::FreesRoom).is_ok();
+        }
+        log.put_mark();
+        let end = log.tail.end();
+        drop(state);
+        self.commit(end, Level::Synced).is_ok()
+    }
+
+    fn give_back(&self) -> bool {
+        let names = match self.state.lock().usable() {
+            Ok(log) => log.take_spares(),
+            Err(_) => return false,
+        };
+        names.iter().all(|name| super::guarded(|| self.storage.remove(name)).is_ok())
+    }
+}
+
+impl State {
+    fn duty(&mut self, now: Instant) -> Duty {
+        let State { log: Some(log), poison: None, is_rolling: false, tick: due, .. } = self else {
+            return Duty::Rest(None);
+        };
+        if due.synced > log.synced && due.synced <= log.tail.end() {
+            return Duty::Commit(due.synced, Level::Synced);
+        }
+        if due.written > log.written && due.written <= log.tail.end() {
+            return Duty::Commit(due.written, Level::Written);
+        }
+        let is_dirty = log.tail.end() > log.synced;
+        if is_dirty || log.needs_mark() {
+            due.idle_since = None;
+            let since = *due.since.get_or_insert(now);
+            if now < since + WINDOW {
+                return Duty::Rest(Some(since + WINDOW));
+            }
+            due.since = None;
+            return if is_dirty { Duty::Commit(log.tail.end(), Level::Synced) } else { Duty::Mark };
+        }
+        due.since = None;
+        if log.segments.may_be_free() && !log.segments.free().is_empty() {
+            return Duty::Reclaim;
+        }
+        if log.spares() == 0 {
+            return Duty::Rest(None);
+        }
+        let since = *due.idle_since.get_or_insert(now);
+        if now < since + IDLE { Duty::Rest(Some(since + IDLE)) } else { Duty::GiveBack }
+    }
+}

@@ -1,0 +1,199 @@
+//! The journal on a disk that behaves: what is written is found again, segments come and go, errors are typed.
+#![cfg(feature = "store")]
+
+use redeliver::internals::{
+    AppendError, CommitError, Entry, Journal, Level, Life, OpenError, Position, RecoveryReport, Settings, Tail, Urgency,
+};
+use redeliver::storage::{FileSystem, SimulatedDisk};
+use std::sync::Arc;
+
+const SMALL: Settings = {
+    let mut settings = Settings::DEFAULT;
+    settings.segment_bytes = 64 << 10;
+    settings
+};
+
+type Bodies = Vec<Vec<u8>>;
+
+/// Opens it, and says which bodies were told.
+fn open(disk: &SimulatedDisk) -> (Journal, RecoveryReport, Bodies) {
+    try_open(disk).expect("a journal that opens")
+}
+
+fn try_open(disk: &SimulatedDisk) -> Result<(Journal, RecoveryReport, Bodies), OpenError> {
+    let mut bodies = Vec::new();
+    let storage = Arc::new(disk.clone());
+    let (journal, report) = Journal::open(storage, SMALL, 7, |group| {
+        bodies.extend(group.iter().map(|record| record.body.to_vec()));
+    })?;
+    Ok((journal, report, bodies))
+}
+
+fn held(body: &[u8]) -> Entry<'_> {
+    Entry { kind: 1, life: Life::Held, body }
+}
+
+fn send(journal: &Journal, body: &[u8], level: Level) -> Position {
+    let (at, end) = journal.append_one(held(body), Urgency::Normal).expect("room");
+    journal.commit(end, level).expect("a disk that works");
+    at
+}
+
+fn numbered(numbers: std::ops::Range<u32>) -> Bodies {
+    numbers.map(|n| format!("message {n}").into_bytes()).collect()
+}
+
+#[test]
+fn what_was_written_is_told_in_order() {
+    for level in [Level::Written, Level::Synced] {
+        let disk = SimulatedDisk::new();
+        let (journal, report, told) = open(&disk);
+        assert!(told.is_empty() && report.damage.is_empty() && report.tail == Tail::Clean, "{report:?}");
+        for body in numbered(0..100) {
+            send(&journal, &body, level);
+        }
+        // A kill: the page cache stays.
+        let (_, report, told) = open(&disk.kill());
+        assert_eq!(told, numbered(0..100));
+        assert_eq!((report.records, report.tail, report.bytes_cut), (100, Tail::Clean, 0));
+        journal.close().unwrap();
+        let (_, report, told) = open(&disk);
+        assert_eq!(told, numbered(0..100));
+        assert_eq!((report.rewritten, report.tail), (0, Tail::Clean));
+    }
+}
+
+#[test]
+fn many_openings_and_many_segments() {
+    let disk = SimulatedDisk::new();
+    let mut sent = Bodies::new();
+    for round in 0..10 {
+        let (journal, _, told) = open(&disk);
+        assert_eq!(told, sent, "round {round}");
+        for n in 0..60_u8 {
+            let body = vec![round ^ n; 1000 + usize::from(n)];
+            send(&journal, &body, Level::Synced);
+            sent.push(body);
+        }
+        if round % 2 == 0 {
+            journal.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_group_is_told_whole() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    let bodies: Bodies = (0..20).map(|n| vec![n; 500]).collect();
+    let group: Vec<_> = bodies.iter().map(|body| held(body)).collect();
+    let appended = journal.append(&group, Urgency::Normal).unwrap();
+    journal.commit(appended.end, Level::Synced).unwrap();
+    let mut groups = Vec::new();
+    Journal::open(Arc::new(disk.kill()), SMALL, 7, |group| groups.push(group.len())).unwrap();
+    assert_eq!(groups, [20]);
+}
+
+#[test]
+fn what_is_released_gives_its_room_back() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    let mut places = Vec::new();
+    for n in 0..1000_u32 {
+        places.push(send(&journal, &[n as u8; 500], Level::Synced));
+        if places.len() > 20 {
+            let at = places.remove(0);
+            let of = [at.segment()];
+            let effect = Entry { kind: 2, life: Life::Effect(&of), body: b"settled" };
+            journal.append_one(effect, Urgency::FreesRoom).unwrap();
+            journal.release(at);
+        }
+        journal.reclaim().unwrap();
+        assert!(journal.health().segments <= 4, "{:?}", journal.health());
+    }
+    assert_eq!(journal.health().held, 20);
+    let (journal, report, told) = open(&disk.kill());
+    assert!(told.len() >= 20 && report.segments <= 4, "{report:?}");
+    drop(journal);
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let (journal, ..) = open(&SimulatedDisk::new());
+    let refused = journal.append_one(held(&vec![0; 60_000]), Urgency::Normal);
+    assert!(matches!(refused, Err(AppendError::TooLarge { bytes: 60_016, bytes_max: 16_384 })), "{refused:?}");
+}
+
+#[test]
+fn a_closed_journal_says_so() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    assert!(matches!(try_open(&disk), Err(OpenError::Locked)));
+    let (_, end) = journal.append_one(held(b"last"), Urgency::Normal).unwrap();
+    journal.close().unwrap();
+    assert!(matches!(journal.append_one(held(b"late"), Urgency::Normal), Err(AppendError::Closed)));
+    journal.commit(end, Level::Synced).expect("it was flushed by the close");
+    journal.close().expect("twice is once");
+    assert_eq!(open(&disk).2, [b"last".to_vec()]);
+}
+
+#[test]
+fn directories_that_are_not_ours_are_left_alone() {
+    let disk = SimulatedDisk::new();
+    disk.put("notes.txt", b"mine").unwrap();
+    let before = disk.fingerprint();
+    assert!(matches!(try_open(&disk), Err(OpenError::Foreign { file }) if file == "notes.txt"));
+    assert_eq!(disk.fingerprint(), before);
+    for (kind, wanted) in [(FileSystem::Network, "network"), (FileSystem::ReadOnly, "read-only")] {
+        let disk = SimulatedDisk::new();
+        disk.set_kind(kind);
+        let before = disk.fingerprint();
+        let error = try_open(&disk).err().expect("refused").to_string();
+        assert!(error.contains(wanted), "{error}");
+        assert_eq!(disk.fingerprint(), before);
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_takes_room_and_goes_on_by_itself() {
+    let disk = SimulatedDisk::with_room(400 << 10);
+    let (journal, ..) = open(&disk);
+    let mut places = Vec::new();
+    let refused = loop {
+        match journal.append_one(held(&[1; 4000]), Urgency::Normal) {
+            Ok((at, end)) => {
+                journal.commit(end, Level::Synced).unwrap();
+                places.push(at);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AppendError::Full), "{refused}");
+    assert!(places.len() > 40);
+    for at in places.drain(..) {
+        let of = [at.segment()];
+        let effect = Entry { kind: 2, life: Life::Effect(&of), body: b"settled" };
+        let (_, end) = journal.append_one(effect, Urgency::FreesRoom).expect("the reserve");
+        journal.commit(end, Level::Written).unwrap();
+        journal.release(at);
+        journal.reclaim().unwrap();
+    }
+    journal.append_one(held(&[1; 4000]), Urgency::Normal).expect("there is room again");
+    assert!(journal.health().has_reserve);
+}
+
+#[test]
+fn a_failed_flush_poisons() {
+    use redeliver::storage::{Call, Fault};
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    send(&journal, b"safe", Level::Synced);
+    let (_, end) = journal.append_one(held(b"doubtful"), Urgency::Normal).unwrap();
+    disk.fail(Fault::new(0, std::io::ErrorKind::StorageFull).on(&[Call::Flush]));
+    let failed = journal.commit(end, Level::Synced);
+    assert!(matches!(failed, Err(CommitError::Unknown(_))), "{failed:?}");
+    assert!(matches!(journal.append_one(held(b"late"), Urgency::Normal), Err(AppendError::Poisoned(_))));
+    assert!(journal.poison().is_some());
+    drop(journal);
+    assert_eq!(open(&disk.after_power_cut(&redeliver::storage::Loss::Everything)).2, [b"safe".to_vec()]);
+}
