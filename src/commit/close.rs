@@ -47,14 +47,15 @@ impl Shared {
         if std::process::id() != self.process {
             return Ok(()); // a forked child's copy: the journal is not its own
         }
-        let flushed = self.flush_all();
-        // Everybody else is out: both roles, and nobody appends.
+        let end = {
+            let mut state = self.state.lock();
+            state.is_closing = true;
+            state.log.as_ref().map_or(state.end, |log| log.tail.end())
+        };
+        let flushed = self.commit(end, Level::Synced);
+        // Everybody else is out.
         let log = self.wait_for(|state| {
-            if state.is_reclaiming {
-                return None;
-            }
-            let is_free = state.log.is_none() || state.begin_roll();
-            if !is_free {
+            if state.log.is_some() && (state.is_reclaiming || !state.begin_roll()) {
                 return None;
             }
             let log = state.log.take();
@@ -71,24 +72,5 @@ impl Shared {
         self.changed();
         self.wake_thread();
         flushed.and(closed)
-    }
-
-    fn flush_all(&self) -> Result<(), CommitError> {
-        loop {
-            let end = {
-                let mut state = self.state.lock();
-                if let Some(poison) = &state.poison {
-                    return Err(CommitError::Unknown(poison.clone()));
-                }
-                let Some(log) = &mut state.log else { return Ok(()) };
-                // What was flushed is told apart from rot by the end that is written down.
-                log.tail.end()
-            };
-            self.commit(end, Level::Synced)?;
-            let state = self.state.lock();
-            if state.log.as_ref().is_none_or(|log| log.synced >= log.tail.end()) {
-                return Ok(());
-            }
-        }
     }
 }

@@ -14,6 +14,8 @@
 
 mod close;
 mod lead;
+#[cfg(all(test, loom))]
+mod models;
 mod receipt;
 mod reclaim;
 mod roll;
@@ -83,6 +85,8 @@ struct State {
     /// The next segment is being made, or the reserve: who wants to append waits.
     is_rolling: bool,
     is_reclaiming: bool,
+    /// Nothing is appended any more.
+    is_closing: bool,
     /// What is being written begins with a block.
     writes_block: bool,
     /// Who waits to flush wants what is written from now on to end with its block.
@@ -115,6 +119,7 @@ impl Journal {
             is_syncing: false,
             is_rolling: false,
             is_reclaiming: false,
+            is_closing: false,
             writes_block: true,
             wants_block: false,
             spare: Vec::new(),
@@ -278,8 +283,16 @@ pub struct Health {
 }
 
 impl State {
-    /// The log, unless it must not be used any more.
+    /// The log, unless nothing may be appended any more.
     fn usable(&mut self) -> Result<&mut Log, AppendError> {
+        if self.is_closing {
+            return Err(AppendError::Closed);
+        }
+        self.sound()
+    }
+
+    /// The log, also of a journal that is being closed, unless it is poisoned.
+    fn sound(&mut self) -> Result<&mut Log, AppendError> {
         if let Some(poison) = &self.poison {
             return Err(poison.clone().into());
         }

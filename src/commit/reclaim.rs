@@ -107,7 +107,7 @@ impl Shared {
         let mut failed = None;
         let mut gone = Vec::new();
         for &number in free {
-            let plan = self.state.lock().usable()?.plan_retire(number);
+            let plan = self.state.lock().sound()?.plan_retire(number);
             match guarded(|| plan.run(&*self.storage)) {
                 Ok(()) => gone.push(plan),
                 Err(error) => failed = Some(error),
@@ -116,7 +116,7 @@ impl Shared {
         // Before this, nothing that speaks of them may go.
         guarded(|| self.storage.flush_names()).map_err(|error| self.poison("flushing the directory", error))?;
         let mut state = self.state.lock();
-        let log = state.usable()?;
+        let log = state.sound()?;
         gone.iter().for_each(|plan| log.adopt_retired(plan));
         failed.map_or(Ok(()), |error| Err(AppendError::Storage(error.into())))
     }

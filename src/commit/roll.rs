@@ -79,10 +79,10 @@ impl Shared {
 
     /// With both roles.
     fn add_segment(&self, urgency: Urgency) -> Result<(), AppendError> {
-        let sources = self.state.lock().usable()?.sources(urgency);
+        let sources = self.state.lock().sound()?.sources(urgency);
         let mut refused = AppendError::Full;
         for source in sources {
-            let roll = self.state.lock().usable()?.plan_roll(source);
+            let roll = self.state.lock().sound()?.plan_roll(source);
             let made = contained(|| roll.run(&*self.storage)).unwrap_or_else(|| {
                 let error = Arc::new(io::Error::other("the storage panicked"));
                 Err(RollError::Poisoned(Poison { doing: "adding a segment", error }))
@@ -90,7 +90,7 @@ impl Shared {
             match made {
                 Ok(rolled) => {
                     let mut state = self.state.lock();
-                    let log = state.usable()?;
+                    let log = state.sound()?;
                     let (from, to) = (log.written, log.tail.end());
                     log.adopt(rolled);
                     if from < to {
