@@ -57,7 +57,11 @@ const OUTSIDE: &[(&[&str], &[&str])] = &[
     (&["thread::spawn", "thread::Builder", "thread::scope"], &["commit/serve.rs", "driver.rs", "worker/crew.rs"]),
     (&["thread::sleep"], &[]),
     (&["RandomState"], &["chance.rs"]),
-    (&["std::fs", "File::open", "File::create", "OpenOptions"], &[]),
+    (
+        &["std::fs", "File::open", "File::create", "OpenOptions"],
+        &["storage/file/mod.rs", "storage/file/unix.rs", "storage/file/elsewhere.rs"],
+    ),
+    (&["rustix"], &["storage/file/unix.rs"]),
 ];
 
 /// Where shared memory is named besides `sync/`.
@@ -66,6 +70,7 @@ const SHARED_MEMORY: &[(&str, &str)] =
 
 /// What a room of rules may name all the same: file or folder, word, why.
 const IMPURE: &[(&str, &str, &str)] = &[
+    ("storage/file/", "fs", "it is the disk"),
     ("storage/simulated/", "Mutex", "the disk is shared by its handles, as a real one is"),
     ("storage/simulated/", "sync", "and its lock comes from there"),
 ];

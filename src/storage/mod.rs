@@ -10,9 +10,11 @@
 //! - Any call may fail with any error. After a failed flush nobody knows what the disk holds: a second one that succeeds
 //!   proves nothing, so nobody asks for it.
 
+mod file;
 mod names;
 mod simulated;
 
+pub use file::FileStorage;
 pub use simulated::{AfterFailedFlush, Call, Fault, Loss, SimulatedDisk};
 
 use std::io;

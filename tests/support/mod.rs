@@ -1,6 +1,8 @@
 //! What the tests share: where evidence goes, which tier runs, and chance from a seed.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod folder;
+
 use std::path::Path;
 
 /// Writes what a test has counted to `target/evidence/<name>.json`.

@@ -92,8 +92,8 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let file = self.find(from)?;
         names::check(to)?;
+        let file = self.find(from)?;
         if from != to {
             self.apply(Op::Rename { from: from.into(), to: to.into(), file });
         }
