@@ -9,6 +9,7 @@ use redeliver::storage::{FileStorage, FileSystem, Storage};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use support::folder::Folder;
 
 fn disk() -> (Folder, FileStorage) {
@@ -216,6 +217,23 @@ fn a_lock_is_held_by_one_at_a_time() {
     let again = other.lock("LOCK").unwrap();
     assert_eq!(disk.lock("LOCK").err().unwrap().kind(), ErrorKind::WouldBlock);
     drop(again);
+}
+
+/// A process that is being started holds a copy of every descriptor for a moment, and must not prolong a lock by it.
+#[test]
+fn a_lock_that_was_dropped_is_free_at_once() {
+    let (_folder, disk) = disk();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        let locked = (0..20_000).all(|_| disk.lock("LOCK").is_ok());
+        is_over.store(true, Ordering::Relaxed);
+        assert!(locked);
+    });
 }
 
 /// What a child of this test program does if it is told where: takes the lock, says so, and waits to be killed.

@@ -152,7 +152,7 @@ impl Storage for FileStorage {
         if !system::has_a_name(&file)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(Lock { _file: file, process: std::process::id() }))
+        Ok(Box::new(Lock { file, process: std::process::id() }))
     }
 
     fn kind(&self) -> io::Result<FileSystem> {
@@ -197,10 +197,20 @@ impl StorageFile for OpenFile {
     }
 }
 
-/// The lock is on the open file: the system takes it back when the last descriptor of it is closed.
+/// The lock is on the open file, and the system takes it back when the last descriptor of it is closed.
 struct Lock {
-    _file: File,
+    file: File,
     process: u32,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that another thread is about to start has a descriptor of it as well for a moment, so closing ours would
+        // not end the lock at once. But a forked child that drops its copy must not end its parent's.
+        if self.is_ours() {
+            let _ = self.file.unlock();
+        }
+    }
 }
 
 impl StorageLock for Lock {
