@@ -187,7 +187,7 @@ impl Journal {
             }
             let log = state.usable()?;
             let has_reserve = log.has_reserve() || urgency == Urgency::FreesRoom;
-            let fits = log.tail.fits(group);
+            let (number, fits) = (log.tail.id.number, log.tail.fits(group));
             if has_reserve && fits && log.tail.waiting_bytes() < WAITING_BYTES_MAX {
                 let end = log.put(group, &mut at);
                 let wakes = state.tick.is_asleep();
@@ -200,7 +200,7 @@ impl Journal {
             drop(state);
             match (has_reserve, fits) {
                 (false, _) => shared.restore_reserve()?,
-                (true, false) => shared.roll(urgency)?,
+                (true, false) => shared.roll(number, urgency)?,
                 (true, true) => shared.write_what_waits()?,
             }
         }

@@ -94,11 +94,12 @@ impl Shared {
                 log.put_freed(free);
                 return Ok(log.tail.end());
             }
+            let number = log.tail.id.number;
             drop(state);
             if is_rolling {
                 self.wait_for(|state| (!state.is_rolling).then_some(()));
             } else {
-                self.roll(Urgency::FreesRoom)?;
+                self.roll(number, Urgency::FreesRoom)?;
             }
         }
     }

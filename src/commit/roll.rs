@@ -23,13 +23,9 @@ impl State {
 }
 
 impl Shared {
-    /// Goes on in another segment, unless somebody else has done so.
-    pub(super) fn roll(&self, urgency: Urgency) -> Result<(), AppendError> {
-        let (number, end) = {
-            let mut state = self.state.lock();
-            let log = state.usable()?;
-            (log.tail.id.number, log.tail.end())
-        };
+    /// Goes on in another segment than that of this number, unless somebody else has done so.
+    pub(super) fn roll(&self, number: u32, urgency: Urgency) -> Result<(), AppendError> {
+        let end = self.state.lock().usable()?.tail.end();
         match self.commit(end, Level::Synced) {
             Ok(()) | Err(CommitError::Full) => {}
             Err(CommitError::Unknown(poison)) => return Err(poison.into()),

@@ -83,9 +83,10 @@ impl Shared {
         let mut state = self.state.lock();
         let Ok(log) = state.usable() else { return false };
         if !log.tail.fits(&[]) {
+            let number = log.tail.id.number;
             drop(state);
             // The next segment begins with a mark.
-            return self.roll(Urgency::FreesRoom).is_ok();
+            return self.roll(number, Urgency::FreesRoom).is_ok();
         }
         log.put_mark();
         let end = log.tail.end();
