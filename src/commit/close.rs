@@ -31,7 +31,9 @@ impl Drop for Handles {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`.
         let _ = self.shared.close();
-        if let Some(thread) = self.thread.lock().take() {
+        let Some(thread) = self.thread.lock().take() else { return };
+        // A forked child has no such thread.
+        if std::process::id() == self.shared.process {
             thread.thread().unpark();
             let _ = thread.join();
         }

@@ -75,7 +75,15 @@ impl Shared {
 
     /// With both roles.
     fn add_segment(&self, urgency: Urgency) -> Result<(), AppendError> {
-        let sources = self.state.lock().sound()?.sources(urgency);
+        let sources = {
+            let mut state = self.state.lock();
+            let log = state.sound()?;
+            if log.tail.id.number == u32::MAX {
+                let error = io::Error::other("there is no number left for another segment");
+                return Err(AppendError::Storage(Arc::new(error)));
+            }
+            log.sources(urgency)
+        };
         let mut refused = AppendError::Full;
         for source in sources {
             let roll = self.state.lock().sound()?.plan_roll(source);

@@ -40,6 +40,9 @@ pub enum OpenError {
     /// There is no room for the next segment, and the reserve is used up.
     #[error("the disk is full: opening needs {bytes} bytes for the next segment")]
     Full { bytes: u64 },
+    /// Segments are numbered, and there is no number left.
+    #[error("there is no number left for another segment: make a new journal, and move there what lives in this one")]
+    UsedUp,
     /// A setting that cannot work.
     #[error("{what} must be {must}, and is {is}")]
     Setting { what: &'static str, must: &'static str, is: u64 },

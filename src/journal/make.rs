@@ -78,8 +78,8 @@ pub(crate) fn put_block(storage: &dyn Storage, name: &str, block: &[u8]) -> io::
 pub(crate) fn put(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
     let new = names::new(name);
     let file = create(storage, &new)?;
-    write_full(&*file, bytes, 0)?;
-    file.flush()?;
+    let filled = write_full(&*file, bytes, 0).and_then(|()| file.flush());
+    filled.inspect_err(|_| drop(storage.remove(&new)))?;
     storage.rename(&new, name)?;
     storage.flush_names()
 }

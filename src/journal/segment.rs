@@ -28,6 +28,8 @@ use super::position::Position;
 pub(crate) const MAGIC: &[u8; 8] = b"redliver";
 pub(crate) const VERSION: u16 = 1;
 const BYTES: usize = 64;
+/// No segment is larger, so that no offset in one comes near the end of its type.
+const BYTES_MAX: u32 = 1 << 31;
 const SECOND: usize = BLOCK as usize / 2;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,6 +97,10 @@ impl Header {
             version if version > VERSION => return Read::Newer(version),
             _ => return Read::Damaged,
         }
+        let bytes_given = u32_at(bytes, 48);
+        if bytes_given > BYTES_MAX {
+            return Read::Damaged;
+        }
         let mut store = StoreId([0; 16]);
         store.0.copy_from_slice(&bytes[16..32]);
         Read::Header(Header {
@@ -102,7 +108,7 @@ impl Header {
             number: u32_at(bytes, 12),
             salt: u64_at(bytes, 32),
             before: Position::from_bits(u64_at(bytes, 40)),
-            bytes: u32_at(bytes, 48),
+            bytes: bytes_given,
             is_recycled: u32_at(bytes, 52) != 0,
         })
     }

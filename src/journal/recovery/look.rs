@@ -106,10 +106,16 @@ fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, 
             File::Lock | File::Store | File::Torn | File::Damaged | File::Hidden | File::Foreign => {}
         }
     }
-    if looked.closed.segment() > looked.segments.keys().next_back().copied().unwrap_or(0) {
-        return Err(OpenError::Missing { file: names::segment(looked.closed.segment()) });
+    let closed = looked.closed;
+    match looked.segments.get(&closed.segment()) {
+        Some((header, _)) if closed.offset() > header.bytes => {
+            Err(OpenError::Damaged { file: names::CLOSED.into(), what: "the end of the journal" })
+        }
+        None if closed.segment() > looked.segments.keys().next_back().copied().unwrap_or(0) => {
+            Err(OpenError::Missing { file: names::segment(closed.segment()) })
+        }
+        _ => Ok(looked),
     }
-    Ok(looked)
 }
 
 fn header(storage: &dyn Storage, name: &str) -> Result<(Header, Arc<dyn StorageFile>), OpenError> {

@@ -34,11 +34,12 @@ pub(super) fn mend(
     let Reading { mut segments, mut report, end, unproven, cut } = reading;
     let mut spares = looked.spares.clone();
     let mut has_reserve = looked.has_reserve;
+    let last = looked.segments.keys().next_back().copied().unwrap_or(0);
+    let number = last.checked_add(1).ok_or(OpenError::UsedUp)?;
     if let Some((at, bytes)) = cut {
-        report.kept_in = Some(keep(&*storage, end.segment(), at, &bytes)?);
+        report.kept_in = Some(keep(&*storage, &mut segments, last, at, &bytes)?);
     }
 
-    let number = looked.segments.keys().next_back().map_or(1, |last| last + 1);
     let table = own::table(segments.table());
     let mut header = Header {
         store: looked.store,
@@ -69,7 +70,9 @@ pub(super) fn mend(
 
     report.end = Some(tail.end());
     let stale = looked.segments.keys().copied().filter(|older| !segments.contains(*older)).map(names::segment);
-    let removed: Vec<String> = stale.chain(looked.unfinished).collect();
+    let unused = if settings.recycle { Vec::new() } else { std::mem::take(&mut spares) };
+    let unused = unused.into_iter().map(names::spare);
+    let removed: Vec<String> = stale.chain(looked.unfinished).chain(unused).collect();
     let files = Files { spares, has_reserve };
     let mut log = Log::new(storage, settings, looked.store, seed, looked.lock, tail, file, segments, files);
     tidy(&mut log, &removed).map_err(Doing::Cleaning.failed())?;
@@ -155,14 +158,25 @@ fn tell_moved(
     tell(&records);
 }
 
-/// Keeps what is cut off, beside the journal.
-fn keep(storage: &dyn Storage, number: u32, at: u32, bytes: &[u8]) -> Result<String, OpenError> {
+/// Keeps what is cut off in a file beside the journal, or, if there is no room for one, where it is.
+fn keep(
+    storage: &dyn Storage,
+    segments: &mut Segments,
+    number: u32,
+    at: u32,
+    bytes: &[u8],
+) -> Result<String, OpenError> {
     let name = names::torn(number);
     let mut kept = format!("{number:010} {at:010}\n").into_bytes();
     kept.extend_from_slice(bytes);
     match put(storage, &name, &kept) {
         Ok(()) => Ok(name),
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(OpenError::Full { bytes: kept.len() as u64 }),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            if let Some(segment) = segments.get_mut(number) {
+                segment.is_damaged = true;
+            }
+            Ok(names::segment(number))
+        }
         Err(error) => Err(Doing::Making(name).failed()(error)),
     }
 }

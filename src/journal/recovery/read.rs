@@ -44,6 +44,7 @@ pub(super) fn read(looked: &Looked, tell: &mut dyn FnMut(&[Record<'_>])) -> Resu
     let mut missing = Vec::new();
     for (&number, &end) in &table {
         match looked.segments.get(&number) {
+            Some((older, _)) if end > older.bytes => return Err(no_table(header.number)),
             Some((header, file)) => {
                 sealed(&mut reading, header, &**file, end, tell).map_err(reading_failed(number))?;
             }
@@ -71,7 +72,7 @@ fn table(header: &Header, file: &dyn StorageFile) -> Result<BTreeMap<u32, u32>, 
     let mut scan = Scan::new(file, header.id(), header.bytes).map_err(reading_failed(header.number))?;
     let mut look = |thing: Found<'_>| match thing {
         Found::Record(record) if record.is_own => match own::read(record.kind, record.body) {
-            Own::Table(table) => {
+            Own::Table(table) if table.iter().all(|(number, end)| *number < header.number && *end >= BLOCK) => {
                 found = Some(table.into_iter().collect());
                 Go::Stop
             }
@@ -82,8 +83,11 @@ fn table(header: &Header, file: &dyn StorageFile) -> Result<BTreeMap<u32, u32>, 
         Found::Frame(_) | Found::Bad(_) => Go::On,
     };
     scan.run(false, &mut look).map_err(reading_failed(header.number))?;
-    let name = names::segment(header.number);
-    found.ok_or(OpenError::Damaged { file: name, what: "the table of the segments before it" })
+    found.ok_or_else(|| no_table(header.number))
+}
+
+fn no_table(number: u32) -> OpenError {
+    OpenError::Damaged { file: names::segment(number), what: "the table of the segments before it" }
 }
 
 /// A segment that was flushed to its end before another one was made: whatever is damaged in it is rot.
