@@ -1,11 +1,13 @@
 //! The journal on a disk that behaves: what is written is found again, segments come and go, errors are typed.
 #![cfg(feature = "store")]
+#![allow(clippy::disallowed_methods, reason = "a test is the outside: it begins its time somewhere")]
 
 use redeliver::internals::{
     AppendError, CommitError, Entry, Journal, Level, Life, OpenError, Position, RecoveryReport, Settings, Tail, Urgency,
 };
 use redeliver::storage::{FileSystem, SimulatedDisk};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const SMALL: Settings = {
     let mut settings = Settings::DEFAULT;
@@ -115,6 +117,29 @@ fn what_is_released_gives_its_room_back() {
     let (journal, report, told) = open(&disk.kill());
     assert!(told.len() >= 20 && report.segments <= 4, "{report:?}");
     drop(journal);
+}
+
+#[test]
+fn an_idle_journal_gives_its_disk_back() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    let place = send(&journal, &[1; 16_000], Level::Synced);
+    for _ in 0..5 {
+        journal.release(send(&journal, &[1; 16_000], Level::Synced));
+    }
+    journal.reclaim().unwrap();
+    let busy = journal.health();
+    let start = Instant::now();
+    for seconds in 0..=11 {
+        journal.tick(start + Duration::from_secs(seconds));
+    }
+    let idle = journal.health();
+    assert!(idle.disk_bytes < busy.disk_bytes && idle.spares == 0, "{busy:?} {idle:?}");
+    assert_eq!(journal.tick(start + Duration::from_secs(60)), None, "nothing left to do");
+    send(&journal, b"awake", Level::Synced);
+    assert!(journal.health().disk_bytes >= 2 * (64 << 10));
+    journal.release(place);
+    assert_eq!(open(&disk.kill()).2.last().map(Vec::as_slice), Some(&b"awake"[..]));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What has to be done in time although nobody waits for it: receipts, flushes, commit marks, freed segments.
 
-use super::{Journal, Level, Shared, State};
-use crate::journal::{Position, Urgency};
+use super::{Journal, Level, Shared, State, guarded};
+use crate::journal::{Log, Position, Urgency};
 use std::time::{Duration, Instant};
 
 /// What was written is flushed within this time, and what was flushed is behind a commit mark.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Spare segments are kept so long without anybody who writes.
+/// What was taken in advance is kept so long without anybody who writes.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// What waits for a tick.
@@ -94,12 +94,28 @@ impl Shared {
         self.commit(end, Level::Synced).is_ok()
     }
 
+    /// Nobody writes: what was taken in advance goes back to the file system, and whoever writes next takes it again.
     fn give_back(&self) -> bool {
-        let names = match self.state.lock().usable() {
-            Ok(log) => log.take_spares(),
-            Err(_) => return false,
+        let is_mine = self.wait_for(|state| match state.usable() {
+            Ok(log) if log.synced >= log.tail.end() => state.begin_roll().then_some(true),
+            _ => Some(false),
+        });
+        if !is_mine {
+            return false;
+        }
+        let plan = self.state.lock().sound().ok().map(Log::plan_trim);
+        let done = plan.map(|plan| (guarded(|| plan.run(&*self.storage)), plan));
+        let trimmed = match done {
+            Some((Ok(()), plan)) => self.state.lock().sound().map(|log| log.adopt_trimmed(&plan)).is_ok(),
+            Some((Err(error), _)) => {
+                self.poison("giving room back", error);
+                false
+            }
+            None => false,
         };
-        names.iter().all(|name| super::guarded(|| self.storage.remove(name)).is_ok())
+        self.state.lock().end_roll();
+        self.changed();
+        trimmed
     }
 }
 
@@ -128,7 +144,7 @@ impl State {
         if log.segments.may_be_free() && !log.segments.free().is_empty() {
             return Duty::Reclaim;
         }
-        if log.spares() == 0 {
+        if log.is_trimmed() {
             return Duty::Rest(None);
         }
         let since = *due.idle_since.get_or_insert(now);

@@ -25,6 +25,7 @@ pub(crate) struct Frames {
     previous: u32,
     /// Where the next frame goes if none is waiting.
     next: u32,
+    is_ended: bool,
 }
 
 /// Whole frames, to be written at `offset`.
@@ -44,7 +45,7 @@ impl Chunk {
 impl Frames {
     pub(crate) fn new(id: SegmentId, segment_bytes: u32) -> Frames {
         let (bytes, base) = (Vec::new(), BLOCK);
-        Frames { id, segment_bytes, bytes, base, open: None, records: 0, previous: BLOCK, next: BLOCK }
+        Frames { id, segment_bytes, bytes, base, open: None, records: 0, previous: BLOCK, next: BLOCK, is_ended: false }
     }
 
     /// The largest group that a segment can hold.
@@ -58,7 +59,16 @@ impl Frames {
         let bytes = group_bytes(group);
         // Two neighbours among frames hold more than BODY_MAX together.
         let heads = frame::HEAD as u64 * (2 + 2 * bytes / frame::BODY_MAX as u64);
-        u64::from(self.end_offset()) + heads + bytes <= u64::from(self.segment_bytes - BLOCK)
+        !self.is_ended && u64::from(self.end_offset()) + heads + bytes <= u64::from(self.segment_bytes - BLOCK)
+    }
+
+    /// Nothing fits any more: the rest of the segment was given back.
+    pub(crate) fn end_segment(&mut self) {
+        self.is_ended = true;
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// Puts a group that [fits](Self::fits) behind what is there, and says where each record is. All before `mark` is safe.

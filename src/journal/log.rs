@@ -282,9 +282,22 @@ impl Log {
         }
     }
 
-    /// Gives the spare segments back to the file system.
-    pub(crate) fn take_spares(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.files.spares).into_iter().map(names::spare).collect()
+    /// Gives back what was taken in advance: spare segments, and the rest of the last one. All is on the disk.
+    pub(crate) fn plan_trim(&mut self) -> Trim {
+        let spares = std::mem::take(&mut self.files.spares);
+        let bytes = aligned(self.synced.offset(), BLOCK);
+        Trim { spares, file: self.file.clone(), bytes }
+    }
+
+    pub(crate) fn adopt_trimmed(&mut self, trim: &Trim) {
+        self.tail.end_segment();
+        if let Some(segment) = self.segments.get_mut(self.tail.id.number) {
+            segment.bytes = trim.bytes;
+        }
+    }
+
+    pub(crate) fn is_trimmed(&self) -> bool {
+        self.tail.is_ended() && self.files.spares.is_empty()
     }
 
     pub(crate) fn spares(&self) -> usize {
@@ -320,13 +333,11 @@ impl Log {
 
     /// All is on the disk: gives back what was taken in advance, and writes down where the journal ends.
     pub(crate) fn close(&mut self) -> io::Result<()> {
-        self.file.truncate(aligned(self.synced.offset(), BLOCK).into())?;
-        self.file.flush()?;
+        self.plan_trim().run(&*self.storage)?;
         let block = Header::of_store(self.store, self.synced).block();
         put_block(&*self.storage, names::CLOSED, &block)?;
         for name in self.storage.list()? {
-            let is_spare = matches!(names::read(&name), names::File::Spare(_));
-            if is_spare || names::read(&name) == names::File::Torn {
+            if names::read(&name) == names::File::Torn {
                 self.storage.remove(&name)?;
             }
         }
@@ -349,6 +360,23 @@ impl ReadSegment {
             Read::Header(header) => Ok((file, header.id(), self.end)),
             Read::Newer(_) | Read::Damaged => Err(io::ErrorKind::InvalidData.into()),
         }
+    }
+}
+
+/// What goes back to the file system.
+pub(crate) struct Trim {
+    spares: Vec<u32>,
+    file: Arc<dyn StorageFile>,
+    bytes: u32,
+}
+
+impl Trim {
+    pub(crate) fn run(&self, storage: &dyn Storage) -> io::Result<()> {
+        for number in &self.spares {
+            storage.remove(&names::spare(*number))?;
+        }
+        self.file.truncate(self.bytes.into())?;
+        self.file.flush()
     }
 }
 
