@@ -405,6 +405,9 @@ fn a_full_disk_says_so_and_room_that_was_taken_is_there() {
     journal.allocate(4 * 4096).unwrap();
     disk.set_room(5 * 4096);
     assert_eq!(journal.write_at(&[3], 4 * 4096).unwrap(), 1);
+    journal.truncate(4097).unwrap();
+    disk.create("third").unwrap().allocate(3 * 4096).unwrap();
+    assert_eq!(journal.write_at(&[3], 8192).unwrap_err().kind(), ErrorKind::StorageFull, "what was cut off is taken");
 }
 
 #[test]

@@ -115,16 +115,13 @@ impl Image {
             (Op::Truncate { file, bytes }, _) => self.file_mut(*file).resize(*bytes),
             (Op::Allocate { file, .. }, Fate::Room(bytes)) => self.file_mut(*file).reserve(*bytes),
             (Op::Allocate { file, bytes }, _) => self.file_mut(*file).reserve(*bytes),
-            (Op::Create { name, file }, _) => self.name(name, *file),
-            (Op::Rename { from, to, file }, _) => {
-                self.names.remove(from);
-                self.name(to, *file);
-            }
+            (Op::Create { name, file } | Op::Rename { to: name, file, .. }, _) => self.name(name, *file),
             (Op::Remove { name }, _) => drop(self.names.remove(name)),
         }
     }
 
-    /// Gives a file this name and no other: one that is renamed twice has not two names if the first was lost.
+    /// Gives a file this name and no other: one that is renamed twice has not two names if the first was lost. Another file
+    /// that has its old name, for a removal was lost, keeps that.
     fn name(&mut self, name: &Arc<str>, file: FileId) {
         self.names.retain(|_, other| *other != file);
         self.names.insert(name.clone(), file);
