@@ -432,6 +432,7 @@ fn a_read_only_disk_can_be_read() {
     let kind = ErrorKind::ReadOnlyFilesystem;
     assert_eq!(file.write_at(b"b", 0).unwrap_err().kind(), kind);
     assert_eq!(disk.create("g").err().unwrap().kind(), kind);
+    assert_eq!(disk.open("f").err().unwrap().kind(), kind);
     assert_eq!(disk.lock("LOCK").err().unwrap().kind(), kind);
     assert_eq!(file.read_at(&mut [0], 0).unwrap(), 1);
     assert_eq!(disk.fingerprint(), print);

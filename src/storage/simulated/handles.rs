@@ -4,7 +4,7 @@ use super::fault::{Call, Failure, Verdict};
 use super::image::FileId;
 use super::state::State;
 use super::{Machine, SimulatedDisk};
-use crate::storage::{FileSystem, Storage, StorageFile, StorageLock, names};
+use crate::storage::{FileSystem, Storage, StorageFile, StorageLock};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ impl Machine {
         }
         self.calls += 1;
         let verdict = self.plan.meet(call);
-        if matches!(verdict, Verdict::Works) && self.state.kind == FileSystem::ReadOnly && Call::CHANGES.contains(&call)
-        {
+        // A file is opened for writing as well, whatever is done with it then.
+        let writes = call == Call::Open || Call::CHANGES.contains(&call);
+        if writes && self.state.kind == FileSystem::ReadOnly && matches!(verdict, Verdict::Works) {
             let error = Failure::Kind(io::ErrorKind::ReadOnlyFilesystem);
             return Verdict::Fails { error, is_done: false, pages: Default::default() };
         }
@@ -26,34 +27,15 @@ impl Machine {
 }
 
 impl SimulatedDisk {
-    /// Makes a call whose work is done or not.
-    fn call<T>(&self, call: Call, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+    /// Makes a call. Its work is told how many bytes it may transfer at most.
+    fn call<T>(&self, call: Call, work: impl FnOnce(&mut State, usize) -> io::Result<T>) -> io::Result<T> {
         let mut machine = self.machine();
         match machine.meet(call) {
-            Verdict::Works | Verdict::Short(_) => work(&mut machine.state),
+            Verdict::Works => work(&mut machine.state, usize::MAX),
+            Verdict::Short(bytes) => work(&mut machine.state, bytes),
             Verdict::Fails { error, is_done, .. } => {
                 if is_done {
-                    work(&mut machine.state)?;
-                }
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Makes a call that transfers up to so many bytes.
-    fn transfer(
-        &self,
-        call: Call,
-        len: usize,
-        work: impl FnOnce(&mut State, usize) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        let mut machine = self.machine();
-        match machine.meet(call) {
-            Verdict::Works => work(&mut machine.state, len),
-            Verdict::Short(bytes) => work(&mut machine.state, len.min(bytes)),
-            Verdict::Fails { error, is_done, .. } => {
-                if is_done {
-                    work(&mut machine.state, len)?;
+                    work(&mut machine.state, usize::MAX)?;
                 }
                 Err(error.into())
             }
@@ -76,7 +58,7 @@ impl SimulatedDisk {
 
 impl Storage for SimulatedDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let (file, token) = self.call(Call::Open, |state| {
+        let (file, token) = self.call(Call::Open, |state, _| {
             let file = state.find(name)?;
             Ok((file, state.open(file)))
         })?;
@@ -84,7 +66,7 @@ impl Storage for SimulatedDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let (file, token) = self.call(Call::Create, |state| {
+        let (file, token) = self.call(Call::Create, |state, _| {
             let file = state.create(name)?;
             Ok((file, state.open(file)))
         })?;
@@ -93,15 +75,15 @@ impl Storage for SimulatedDisk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let calls = self.calls();
-        self.call(Call::List, |state| Ok(state.list(calls)))
+        self.call(Call::List, |state, _| Ok(state.list(calls)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.call(Call::Rename, |state| state.rename(from, to))
+        self.call(Call::Rename, |state, _| state.rename(from, to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.call(Call::Remove, |state| state.remove(name))
+        self.call(Call::Remove, |state, _| state.remove(name))
     }
 
     fn flush_names(&self) -> io::Result<()> {
@@ -109,8 +91,7 @@ impl Storage for SimulatedDisk {
     }
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn StorageLock>> {
-        names::check(name)?;
-        let token = self.call(Call::Lock, |state| state.lock(name))?;
+        let token = self.call(Call::Lock, |state, _| state.lock(name))?;
         Ok(Box::new(SimulatedLock { _token: token }))
     }
 
@@ -133,13 +114,14 @@ impl fmt::Debug for SimulatedFile {
 
 impl StorageFile for SimulatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.disk.transfer(Call::ReadAt, buffer.len(), |state, len| {
+        self.disk.call(Call::ReadAt, |state, most| {
+            let len = buffer.len().min(most);
             Ok(state.cache.file(self.file).read(&mut buffer[..len], offset))
         })
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.disk.transfer(Call::WriteAt, bytes.len(), |state, len| state.write(self.file, &bytes[..len], offset))
+        self.disk.call(Call::WriteAt, |state, most| state.write(self.file, &bytes[..bytes.len().min(most)], offset))
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -147,15 +129,15 @@ impl StorageFile for SimulatedFile {
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.disk.call(Call::Truncate, |state| state.truncate(self.file, bytes))
+        self.disk.call(Call::Truncate, |state, _| state.truncate(self.file, bytes))
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.disk.call(Call::Allocate, |state| state.allocate(self.file, bytes))
+        self.disk.call(Call::Allocate, |state, _| state.allocate(self.file, bytes))
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.disk.call(Call::Size, |state| Ok(state.cache.file(self.file).size()))
+        self.disk.call(Call::Size, |state, _| Ok(state.cache.file(self.file).size()))
     }
 }
 

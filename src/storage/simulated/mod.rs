@@ -120,7 +120,7 @@ impl SimulatedDisk {
     }
 
     /// What [`kind`](super::Storage::kind) says. On a [read-only](FileSystem::ReadOnly) disk all
-    /// [changes](Call::CHANGES) fail.
+    /// [changes](Call::CHANGES) fail, and opening a file, which is for writing as well; what is open can be read.
     pub fn set_kind(&self, kind: FileSystem) {
         self.machine().state.kind = kind;
     }
