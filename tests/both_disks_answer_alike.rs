@@ -74,7 +74,7 @@ impl<S: Storage> World<S> {
 
 #[test]
 fn the_same_calls_get_the_same_answers() {
-    let (seed, rounds) = (seed(), if is_nightly() { 2_000 } else { 40 });
+    let (seed, rounds) = (seed(), if is_nightly() { 2_000 } else { 20 });
     let (mut calls, mut refused) = (0_u64, 0_u64);
     for round in 0..rounds {
         let folder = Folder::new();
