@@ -63,6 +63,7 @@
 //! | what could not be delivered | [`DeadLetters`], [`Filter`], [`Rate`] |
 //! | figures and events | [`Stats`], [`Event`] |
 //! | time in tests | [`ManualClock`] |
+//! | a disk that does its worst, for tests | `storage::SimulatedDisk` (feature `store`) |
 //!
 //! # Threads
 //!

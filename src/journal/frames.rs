@@ -54,6 +54,13 @@ impl Frames {
         u64::from(segment_bytes / 2).saturating_sub(4 * u64::from(BLOCK))
     }
 
+    /// How large a segment must be: what was wished for, unless its tables would leave no room for the largest group.
+    pub(crate) fn segment_bytes(wished: u32, table_bytes: usize) -> u32 {
+        let tables = 2 * (table_bytes as u64 + u64::from(BLOCK));
+        let least = tables + Frames::group_bytes_max(wished) + 4 * u64::from(BLOCK);
+        wished.max(aligned(least.min(1 << 31) as u32, BLOCK))
+    }
+
     /// Is there room in the segment? The last block is for its seal.
     pub(crate) fn fits(&self, group: &[Sealed<'_>]) -> bool {
         let bytes = group_bytes(group);
@@ -179,5 +186,26 @@ impl Frames {
     pub(crate) fn end(&self) -> Position {
         let offset = if self.bytes.is_empty() { self.previous } else { self.base + self.bytes.len() as u32 };
         Position::new(self.id.number, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity::StoreId;
+    use super::super::record::{Entry, Life};
+    use super::*;
+
+    #[test]
+    fn the_largest_group_fits_behind_tables_of_any_size() {
+        let wished = 1 << 16;
+        let body = vec![0; Frames::group_bytes_max(wished) as usize - 16];
+        let group = [Sealed::new(Entry { kind: 1, life: Life::Held, body: &body })];
+        for segments in [0, 1, 500, 1000, 10_000] {
+            let bytes = Frames::segment_bytes(wished, 8 * segments);
+            assert!(segments > 1000 || bytes == wished, "{segments} segments: {bytes}");
+            let mut frames = Frames::new(SegmentId::new(StoreId::drawn(1), 7, 9), bytes);
+            frames.begin(&vec![0; 8 * segments], Position::START);
+            assert!(frames.fits(&group), "behind a table of {segments} segments");
+        }
     }
 }

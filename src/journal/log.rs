@@ -189,19 +189,20 @@ impl Log {
         if let Some(segment) = self.segments.get_mut(old) {
             segment.end = before.offset();
         }
+        let table = own::table(self.table());
         let header = Header {
             store: self.store,
             number: old + 1,
             salt: mix(self.seed ^ u64::from(old + 1)),
             before,
-            bytes: self.settings.segment_bytes,
+            bytes: Frames::segment_bytes(self.settings.segment_bytes, table.len()),
             is_recycled: matches!(source, Source::Spare(_)),
         };
         if source == Source::Reserve {
             self.files.has_reserve = false;
         }
         let mut tail = Frames::new(header.id(), header.bytes);
-        tail.begin(&own::table(self.table()), before);
+        tail.begin(&table, before);
         let contents = tail.take(before, true, Vec::new()).map(|chunk| chunk.bytes).unwrap_or_default();
         let seal = is_whole.then(|| self.seal(old + 1)).flatten();
         Roll { making: Making { header, source, contents }, tail, old: self.file.clone(), seal }
