@@ -20,6 +20,8 @@ mod check;
 mod choice;
 #[path = "reference_model/model.rs"]
 mod model;
+#[path = "reference_model/protect.rs"]
+mod protect;
 #[path = "reference_model/settle.rs"]
 mod settle;
 mod support;
@@ -30,14 +32,16 @@ use case::*;
 use check::*;
 use choice::*;
 use model::*;
+use protect::*;
 use world::*;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestError, TestRng, TestRunner};
 use redeliver::{
-    Attempt, Batch, Consumer, Decision, Delivery, Event, Exponential, Filter, Fixed, Headers, Immediate, Linear,
-    ManualClock, MessageId, Never, Producer, Queue, Rate, Receipt, ReceiptError, RecvTimeoutError, RetryPolicy,
-    RetryPolicyExt, SendErrorKind, SettleErrorKind, TryRecvError, policy_fn,
+    Attempt, Batch, Breaker, BreakerState, Cause, Consumer, Decision, Delivery, Event, Exponential, Filter, Fixed,
+    Headers, Immediate, Linear, ManualClock, MessageId, Never, Producer, Queue, QueueBuilder, Rate, Receipt,
+    ReceiptError, RecvTimeoutError, RetryBudget, RetryPolicy, RetryPolicyExt, SendErrorKind, SettleErrorKind,
+    TryRecvError, policy_fn,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -118,6 +122,13 @@ const CLASSES: &[&str] = &[
     "advance",
     "close",
     "recv empty",
+    "held back",
+    "retry without a balance",
+    "circuit opened",
+    "circuit half-open",
+    "circuit closed again",
+    "probe",
+    "probe failed",
     "recv closed",
 ];
 

@@ -70,6 +70,7 @@ pub(crate) struct Knobs {
     pub(crate) resend_capacity: usize,
     pub(crate) dead_capacity: usize,
     pub(crate) max_deliveries: Option<u32>,
+    pub(crate) protection: Protection,
     /// At the end the queue goes before the deliveries.
     pub(crate) queue_first: bool,
 }
@@ -139,12 +140,32 @@ pub(crate) fn knobs() -> impl Strategy<Value = Knobs> {
     let lease = prop_oneof![1 => Just(1u64), 3 => 2..40u64, 2 => 40..2_000u64, 1 => Just(30_000u64)];
     let max_deliveries = proptest::option::weighted(0.25, 1..5u32);
     let sizes = (1..=9usize, 0..=4usize, 1..=4usize);
-    (sizes, lease, rules(), rules(), max_deliveries, any::<bool>()).prop_map(
-        |((capacity, resend_capacity, dead_capacity), lease_ms, retry, resend, max_deliveries, queue_first)| {
+    (sizes, lease, rules(), rules(), max_deliveries, protections(), any::<bool>()).prop_map(
+        |(
+            (capacity, resend_capacity, dead_capacity),
+            lease_ms,
+            retry,
+            resend,
+            max_deliveries,
+            protection,
+            queue_first,
+        )| {
             // A policy that promises more than the queue allows is refused when it is opened.
             let promised = retry.attempts_max.unwrap_or(1);
             let max_deliveries = max_deliveries.map(|max| max.max(promised));
-            Knobs { capacity, lease_ms, retry, resend, resend_capacity, dead_capacity, max_deliveries, queue_first }
+            // What is let through takes room; whether before or after a resend of the same millisecond is left open.
+            let resend_capacity = if protection.is_any() { 0 } else { resend_capacity };
+            Knobs {
+                capacity,
+                lease_ms,
+                retry,
+                resend,
+                resend_capacity,
+                dead_capacity,
+                max_deliveries,
+                protection,
+                queue_first,
+            }
         },
     )
 }

@@ -11,7 +11,7 @@ impl World {
         assert_eq!(self.queue.len(), model.ready(), "len");
         assert_eq!(stats.ready, model.ready() as u64, "ready");
         assert_eq!(stats.in_flight, model.in_flight() as u64, "in_flight");
-        assert_eq!(stats.delayed, count(|state| matches!(state, State::Delayed(..))), "delayed");
+        assert_eq!(stats.delayed, model.delayed() as u64, "delayed");
         assert_eq!(stats.parked, model.parked.len() as u64, "parked");
         assert_eq!(stats.dead, model.dead.len() as u64, "dead");
         assert_eq!(stats.unsent, count(|state| matches!(state, State::Unsent(..))), "unsent");
@@ -28,6 +28,7 @@ impl World {
         };
         assert_eq!(counts, model.counts);
         assert_eq!((stats.expired, stats.events_dropped), (0, 0));
+        self.check_circuits();
         self.pinned();
         self.check_hands();
         self.check_dead();

@@ -104,6 +104,7 @@ impl Model {
             hit(if turn == 0 { "redrive of all" } else { "redrive of all, in turn" });
             let wait = per_second.map_or(0, |n| (turn as u64 * 1_000).div_ceil(u64::from(n)));
             self.msgs[msg].attempt = 0;
+            self.msgs[msg].turn = Turn::First;
             self.wait(msg, wait);
         }
         self.leave_the_store(&meant);

@@ -18,6 +18,8 @@ pub(crate) enum State {
     First,
     /// Ready again.
     Again,
+    /// A retry of a queue with a budget or a breaker: in the line of its class, and ready if it may go.
+    Due,
     InFlight(u64, Ends),
     Delayed(u64, u64),
     /// When it is sent again, and how often it was.
@@ -52,6 +54,9 @@ pub(crate) struct Msg {
     /// A handle that held its seat has lost its lease.
     pub(crate) lost_seat: bool,
     pub(crate) receipt: Option<Receipt>,
+    pub(crate) turn: Turn,
+    /// The circuit's era in which it was handed out.
+    pub(crate) era: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +92,9 @@ pub(crate) struct Model {
     pub(crate) again: BTreeSet<usize>,
     pub(crate) dead: Vec<usize>,
     pub(crate) parked: VecDeque<usize>,
+    pub(crate) guard: Guard,
+    /// Whatever lines up now does so at the same time.
+    pub(crate) tie: Option<u64>,
     pub(crate) counts: Counts,
     pub(crate) is_closed: bool,
     pub(crate) is_paused: bool,
@@ -105,15 +113,19 @@ impl Model {
     }
 
     pub(crate) fn ready(&self) -> usize {
-        self.first.len() + self.again.len()
+        self.first.len() + self.again.len() + self.retries_ready()
     }
 
     pub(crate) fn in_flight(&self) -> usize {
         self.count(|state| matches!(state, State::InFlight(..)))
     }
 
+    pub(crate) fn delayed(&self) -> usize {
+        self.count(|state| matches!(state, State::Delayed(..) | State::Due)) - self.retries_ready()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
-        self.is_closed && self.ready() + self.in_flight() + self.count(|state| matches!(state, State::Delayed(..))) == 0
+        self.is_closed && self.ready() + self.in_flight() + self.delayed() == 0
     }
 
     pub(crate) fn holds(&self, msg: usize, number: u64) -> bool {
@@ -150,6 +162,8 @@ impl Model {
             in_seat: false,
             lost_seat: false,
             receipt: None,
+            turn: Turn::Again,
+            era: None,
         });
         self.msgs.len() - 1
     }
@@ -176,17 +190,27 @@ impl Model {
         assert!(!self.is_paused, "handed out while paused");
         let is_first = match self.msgs[msg].state {
             State::First => {
-                assert_eq!(self.first.pop_front(), Some(msg), "first deliveries follow the order of the sends");
+                // Those of its class, for a message whose circuit is open lets others pass.
+                let next = self.first.iter().position(|first| self.class_of(*first) == self.class_of(msg));
+                let next = next.and_then(|at| self.first.remove(at));
+                assert_eq!(next, Some(msg), "first deliveries follow the order of the sends");
                 true
             }
             State::Again => {
                 assert!(self.again.remove(&msg));
                 false
             }
+            State::Due => {
+                self.leave_line(msg);
+                false
+            }
             state => panic!("handed out while {state:?}"),
         };
+        self.begin(msg, is_first);
         self.deliveries += 1;
         let number = self.deliveries;
+        // With a breaker everything is handed out of the ledger, and nothing holds a seat.
+        let is_first = is_first && !self.knobs.protection.has_breaker();
         let ends = if is_first {
             Ends::AsLeased(self.now + self.knobs.lease_ms)
         } else {
@@ -197,6 +221,7 @@ impl Model {
         msg.state = State::InFlight(number, ends);
         msg.handles.push((number, is_first));
         self.counts.delivered += 1;
+        self.promote();
         (number, is_first)
     }
 
@@ -218,16 +243,30 @@ impl Model {
 
     pub(crate) fn fail(&mut self, msg: usize, error: &'static str, verdict: Verdict) {
         self.counts.failed += 1;
+        self.end_call(msg, self.outcome_of(error));
         let attempt = self.msgs[msg].attempt;
         self.record(msg, attempt, error, verdict);
         match verdict {
             Verdict::Retry(delay) => {
                 self.counts.retries += 1;
-                self.wait(msg, delay);
+                self.retry(msg, delay);
             }
             Verdict::Dead => self.bury(msg, false),
             Verdict::Discard => self.discard(msg),
         }
+        self.promote();
+    }
+
+    fn retry(&mut self, msg: usize, delay: u64) {
+        if !self.knobs.protection.is_any() {
+            return self.wait(msg, delay);
+        }
+        self.msgs[msg].turn = Turn::Retry;
+        if delay > 0 {
+            return self.wait(msg, delay);
+        }
+        let rank = self.tie.unwrap_or_else(|| self.next());
+        self.line_up(msg, rank);
     }
 
     pub(crate) fn record(&mut self, msg: usize, attempt: u32, error: &'static str, verdict: Verdict) {
@@ -241,7 +280,8 @@ impl Model {
             self.msgs[msg].state = State::Again;
             self.again.insert(msg);
         } else {
-            self.msgs[msg].state = State::Delayed(self.now + delay, self.next());
+            let set = self.tie.unwrap_or_else(|| self.next());
+            self.msgs[msg].state = State::Delayed(self.now + delay, set);
         }
     }
 
@@ -286,6 +326,7 @@ impl Model {
     pub(crate) fn lose_together(&mut self, lost: &[usize]) {
         let mut finals: BTreeMap<MessageId, usize> = BTreeMap::new();
         let mut losses = BTreeSet::new();
+        self.tie = Some(self.next());
         for &msg in lost {
             self.lose(msg);
             losses.insert(Told::LeaseLost(self.id(msg), self.msgs[msg].attempt));
@@ -306,6 +347,7 @@ impl Model {
                 }
             }
         }
+        self.tie = None;
         assert!(losses.is_empty() && finals.is_empty(), "not told: {losses:?} {finals:?}");
     }
 
@@ -320,7 +362,7 @@ impl Model {
     }
 
     pub(crate) fn next_due(&self) -> Option<u64> {
-        (0..self.msgs.len()).filter_map(|msg| self.due(msg)).min()
+        (0..self.msgs.len()).filter_map(|msg| self.due(msg)).chain(self.next_turn()).min()
     }
 
     pub(crate) fn advance(&mut self, by: u64) {
@@ -334,10 +376,12 @@ impl Model {
 
     /// Everything that is due at this millisecond.
     pub(crate) fn fire(&mut self) {
+        self.promote();
         let has_ended =
             |msg: &usize| matches!(self.msgs[*msg].state, State::InFlight(_, Ends::AsLeased(due)) if due <= self.now);
         let ended: Vec<usize> = (0..self.msgs.len()).filter(has_ended).collect();
         self.lose_together(&ended);
+        let mut last = None;
         while let Some(msg) = self.first_set() {
             match self.msgs[msg].state {
                 State::InFlight(..) => {
@@ -346,6 +390,13 @@ impl Model {
                     self.expect(lost);
                     let verdict = self.verdict(msg);
                     self.fail(msg, EXPIRED, verdict);
+                }
+                State::Delayed(_, set) if self.msgs[msg].turn == Turn::Retry => {
+                    // Those that were set together fall due together.
+                    let rank = last.filter(|(last, _)| *last == set).map_or_else(|| self.next(), |(_, rank)| rank);
+                    last = Some((set, rank));
+                    self.line_up(msg, rank);
+                    self.promote();
                 }
                 State::Delayed(..) => {
                     self.msgs[msg].state = State::Again;
@@ -412,6 +463,7 @@ impl Model {
 
     pub(crate) fn redrive(&mut self, msg: usize) {
         self.msgs[msg].attempt = 0;
+        self.msgs[msg].turn = Turn::First;
         self.wait(msg, 0);
         self.leave_the_store(&[msg]);
     }

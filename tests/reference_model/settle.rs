@@ -27,6 +27,7 @@ impl World {
         self.model.let_go(msg, number);
         match how {
             How::Ack | How::IntoMessage => {
+                self.model.end_call(msg, Outcome::Success);
                 self.model.msgs[msg].state = State::Acked;
                 self.model.counts.acked += 1;
             }
@@ -40,6 +41,7 @@ impl World {
                 self.model.fail(msg, "nack after", verdict);
             }
             How::Snooze(delay) => {
+                self.model.end_call(msg, Outcome::Neither);
                 self.model.msgs[msg].attempt -= 1;
                 self.model.wait(msg, delay);
             }
@@ -50,6 +52,7 @@ impl World {
             }
             How::Leak => unreachable!("settles nothing"),
         }
+        self.model.promote();
         None
     }
 

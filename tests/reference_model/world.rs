@@ -1,6 +1,7 @@
 //! The queue under test, side by side with the model.
 
 use super::*;
+use crossbeam_channel_receiver::Heard;
 
 pub(crate) enum Held {
     One(Delivery<Letter>),
@@ -29,7 +30,12 @@ pub(crate) struct World {
 
 /// The receiver's type belongs to a crate that a test does not depend on.
 pub(crate) mod crossbeam_channel_receiver {
-    use super::{Event, Told};
+    use super::{Change, Event, Phase, Told};
+
+    pub(crate) enum Heard {
+        Of(Told),
+        Circuit(Change),
+    }
 
     pub(crate) struct Events(Box<dyn Fn() -> Option<Event>>);
 
@@ -39,13 +45,19 @@ pub(crate) mod crossbeam_channel_receiver {
             Events(Box::new(move || events.try_recv().ok()))
         }
 
-        pub(crate) fn next(&self) -> Option<Told> {
+        pub(crate) fn next(&self) -> Option<Heard> {
+            let circuit = |class: std::sync::Arc<str>, phase| Heard::Circuit((class.to_string(), phase));
             (self.0)().map(|event| match event {
-                Event::DeadLettered { id, .. } => Told::DeadLettered(id),
-                Event::Parked { id, .. } => Told::Parked(id),
-                Event::GivenUp { id, .. } => Told::GivenUp(id),
-                Event::LeaseLost { id, attempt, .. } => Told::LeaseLost(id, attempt),
-                Event::Dropped { id, .. } => Told::Dropped(id),
+                Event::DeadLettered { id, .. } => Heard::Of(Told::DeadLettered(id)),
+                Event::Parked { id, .. } => Heard::Of(Told::Parked(id)),
+                Event::GivenUp { id, .. } => Heard::Of(Told::GivenUp(id)),
+                Event::LeaseLost { id, attempt, .. } => Heard::Of(Told::LeaseLost(id, attempt)),
+                Event::Dropped { id, .. } => Heard::Of(Told::Dropped(id)),
+                Event::BreakerOpened { class, open_for, .. } => {
+                    circuit(class, Phase::Open(open_for.as_millis() as u64))
+                }
+                Event::BreakerHalfOpened { class, .. } => circuit(class, Phase::HalfOpen),
+                Event::BreakerClosed { class, .. } => circuit(class, Phase::Closed),
                 other => panic!("an event the model does not know: {other:?}"),
             })
         }
@@ -67,7 +79,7 @@ impl World {
         if let Some(max) = knobs.max_deliveries {
             builder = builder.max_deliveries(max);
         }
-        let queue = builder.open().expect("valid knobs");
+        let queue = knobs.protection.of(builder).open().expect("valid knobs");
         let model = Model {
             knobs: knobs.clone(),
             now: 0,
@@ -78,6 +90,8 @@ impl World {
             again: BTreeSet::new(),
             dead: Vec::new(),
             parked: VecDeque::new(),
+            guard: Guard::new(knobs.protection),
+            tie: None,
             counts: Counts::default(),
             is_closed: false,
             is_paused: false,
@@ -103,7 +117,10 @@ impl World {
 
     pub(crate) fn listen(&mut self) {
         while let Some(event) = self.events.next() {
-            self.model.told.push_back(event);
+            match event {
+                Heard::Of(told) => self.model.told.push_back(told),
+                Heard::Circuit(change) => self.model.guard.told.push(change),
+            }
         }
     }
 
@@ -218,7 +235,10 @@ impl World {
 
     pub(crate) fn check_nothing(&self, is_closed: bool) {
         if !self.model.is_paused {
-            assert_eq!(self.model.ready(), 0, "nothing was handed out though something is ready");
+            assert!(!self.model.can_go(), "nothing was handed out though something may go");
+            if self.model.ready() > 0 {
+                hit("held back");
+            }
         }
         assert_eq!(is_closed, self.model.is_over(), "closed is closed and all settled");
         hit(if is_closed { "recv closed" } else { "recv empty" });
@@ -228,7 +248,8 @@ impl World {
         match self.consumer.try_recv_batch(max) {
             Err(error) => self.check_nothing(error == TryRecvError::Closed),
             Ok(batch) => {
-                let ready = self.model.ready();
+                // First attempts of the batch may bring the balance for retries of it.
+                let ready = self.model.ready() + self.model.count(|state| *state == State::Due);
                 assert!((1..=max.max(1).min(ready)).contains(&batch.len()), "a batch takes what is ready");
                 let mut parts = Vec::new();
                 for item in batch.iter() {
