@@ -3,9 +3,11 @@
 use super::QUIET;
 use crate::driver::Timed;
 use crate::model_runner::{model, model_within};
-use crate::{Clock, Consumer, Delivery, Immediate, ManualClock, Queue};
+use crate::sync::{AtomicU32, SeqCst};
+use crate::{Breaker, BreakerState, Clock, Consumer, Delivery, Immediate, ManualClock, Queue};
 use loom::future::block_on;
 use loom::thread::{spawn, yield_now};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -315,4 +317,103 @@ fn late_ack_against_the_next_ones() {
         assert_eq!(queue.stats().pinned, 0);
         queue.producer().try_send(2).expect("the seat is free");
     });
+}
+
+// ---- a queue with a breaker ----
+
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A clock that the driver watches, and that moves by whole pauses.
+struct Pauses(Instant, Arc<AtomicU32>);
+
+impl Clock for Pauses {
+    fn now(&self) -> Instant {
+        self.0 + self.1.load(SeqCst) * PAUSE
+    }
+    fn system_time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+}
+
+/// The first failure opens its circuit.
+fn guarded(has_classes: bool, clock: impl Clock) -> Queue<u32> {
+    let mut breaker = Breaker::new().consecutive_failures(1).open_for(PAUSE);
+    if has_classes {
+        breaker = breaker.per_key(|_| String::new());
+    }
+    Queue::builder("model").capacity(2).retry(Immediate).breaker(breaker).clock(clock).seed(1).open().expect("valid")
+}
+
+/// Two messages, and a circuit that waits for a probe.
+fn half_open(has_classes: bool) -> Queue<u32> {
+    let clock = ManualClock::new();
+    let queue = guarded(has_classes, clock.clone());
+    queue.producer().send_batch([1, 2]).expect("open");
+    queue.consumer().recv().expect("ready").nack("down").expect("valid");
+    clock.advance(PAUSE);
+    assert_eq!(queue.breaker_state(""), BreakerState::HalfOpen);
+    queue
+}
+
+#[test]
+fn a_circuit_that_opens_lets_nobody_sleep_for_ever() {
+    for has_classes in [false, true] {
+        let name = if has_classes { "of a class " } else { "" };
+        model_within(3, &format!("a consumer receives while the circuit {name}opens and its pause ends"), move || {
+            let pauses = Arc::new(AtomicU32::new(0));
+            let queue = guarded(has_classes, Pauses(Instant::now(), pauses.clone()));
+            queue.producer().send_batch([1, 2]).expect("open");
+            let failing = queue.consumer().recv().expect("ready");
+            let consumer = queue.consumer();
+            let receiver = spawn(move || consumer.recv().expect("open").ack().expect("valid"));
+            failing.nack("down").expect("valid");
+            pauses.store(1, SeqCst);
+            _ = queue.core().tick(); // as the driver does
+            receiver.join().unwrap();
+            // Whether the other consumer had the probe or what was ready before: the rest can be received.
+            queue.consumer().recv().expect("ready").ack().expect("valid");
+            assert_eq!((queue.breaker_state(""), queue.stats().acked), (BreakerState::Closed, 2));
+        });
+    }
+}
+
+#[test]
+fn the_end_of_a_probe_wakes() {
+    type Verdict = fn(Delivery<u32>);
+    let verdicts: [(&str, Verdict); 3] = [
+        ("acked", |probe| probe.ack().expect("valid")),
+        ("rejected", |probe| probe.reject("never").expect("valid")),
+        ("put off", |probe| probe.snooze(Duration::from_secs(1)).expect("valid")),
+    ];
+    for (name, verdict) in verdicts {
+        for has_classes in [false, true] {
+            let of = if has_classes { " of a class" } else { "" };
+            model_within(3, &format!("a consumer goes to sleep while a probe{of} is {name}"), move || {
+                let queue = half_open(has_classes);
+                let probe = queue.consumer().recv().expect("a probe");
+                let consumer = queue.consumer();
+                let receiver = spawn(move || consumer.recv().expect("open").ack().expect("valid"));
+                verdict(probe);
+                receiver.join().unwrap();
+                assert_eq!(queue.breaker_state(""), BreakerState::Closed);
+            });
+        }
+    }
+}
+
+#[test]
+fn one_probe_at_a_time() {
+    for has_classes in [false, true] {
+        let of = if has_classes { " of a class" } else { "" };
+        model_within(3, &format!("two consumers want the one probe{of}"), move || {
+            let queue = half_open(has_classes);
+            let consumer = queue.consumer();
+            let receiver = spawn(move || consumer.try_recv().ok());
+            let ours = queue.consumer().try_recv().ok();
+            let theirs = receiver.join().unwrap();
+            assert!(ours.is_some() != theirs.is_some(), "one of them has it");
+            ours.or(theirs).expect("a probe").ack().expect("valid");
+            queue.consumer().recv().expect("closed, so the other is ready").ack().expect("valid");
+        });
+    }
 }
