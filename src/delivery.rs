@@ -2,7 +2,7 @@
 
 use crate::error::{SettleError, SettleErrorKind, StaleLease};
 use crate::history::Attempt;
-use crate::hub::{ColdDelivery, Core, Fault, Hub};
+use crate::hub::{ColdDelivery, Core, Fault, Hub, Stale};
 use crate::message::{Headers, MessageId};
 use crate::panics::drop_contained;
 use crate::reason::Reason;
@@ -313,7 +313,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
     pub fn snooze(self, after: Duration) -> Result<(), SettleError<T>> {
         match self.take() {
             Held::Hot(tenancy) => tenancy.win_slowly().map(|won| Core::snooze_hot(won, after)).map_err(stale_hot),
-            Held::Cold(cold) => settled_cold(cold.core.snooze_cold(&cold, after), cold),
+            Held::Cold(cold) => Core::snooze_cold(cold, after).map_err(stale_cold),
             Held::Ended => gone(),
         }
     }
@@ -351,7 +351,7 @@ impl<T: Send + Sync + 'static> Delivery<T> {
                     Err(stale_hot(tenancy))
                 }
             },
-            Held::Cold(cold) => settled_cold(cold.core.fail_cold(&cold, fault), cold),
+            Held::Cold(cold) => Core::fail_cold(cold, fault).map_err(stale_cold),
             Held::Ended => gone(),
         }
     }
@@ -479,6 +479,10 @@ fn settled_cold<T: Send + Sync>(
     }
 }
 
+fn stale_cold<T: Send + Sync>(Stale(cold): Stale<T>) -> SettleError<T> {
+    refused_cold(SettleErrorKind::StaleLease, cold)
+}
+
 #[cold]
 fn refused_cold<T: Send + Sync>(kind: SettleErrorKind, mut cold: Box<ColdDelivery<T>>) -> SettleError<T> {
     cold.returned = true;
@@ -509,10 +513,10 @@ fn give_up<T: Send + Sync>(held: Held<Hub<T>>) {
             }
         },
         Held::Cold(cold) => {
-            if !cold.returned {
-                let _ = cold.core.fail_cold(&cold, fault); // stale: somebody else has it
+            let late = if cold.returned { Err(Stale(cold)) } else { Core::fail_cold(cold, fault) };
+            if let Err(Stale(cold)) = late {
+                Core::let_go(cold); // somebody else has it
             }
-            Core::let_go(cold);
         }
         Held::Ended => {}
     }

@@ -4,7 +4,6 @@
 //! held while the policy, which is the user's code, runs.
 
 use super::*;
-use crate::error::SettleErrorKind;
 use crate::events::Event;
 use crate::history::Attempt;
 use crate::lifecycle::{State, Trigger};
@@ -68,6 +67,9 @@ impl Fault {
     }
 }
 
+/// A redelivery that has lost its lease, which nothing was done with.
+pub(crate) struct Stale<T: Send + Sync + 'static>(pub(crate) Box<ColdDelivery<T>>);
+
 /// What a history says of an error.
 struct Said {
     error: Arc<str>,
@@ -103,19 +105,40 @@ impl<T: Send + Sync + 'static> Core<T> {
     }
 
     /// A redelivery ended badly.
-    pub(crate) fn fail_cold(&self, cold: &ColdDelivery<T>, fault: Fault) -> Result<(), SettleErrorKind> {
-        let mut ledger = self.side.ledger.lock();
-        if ledger.ended || ledger.leased(cold.key, cold.lease_no).is_none() {
-            let ended = ledger.ended;
-            drop(ledger);
-            drop_contained(fault);
-            return if ended { Ok(()) } else { Err(SettleErrorKind::StaleLease) };
+    pub(crate) fn fail_cold(cold: Box<ColdDelivery<T>>, fault: Fault) -> Result<(), Stale<T>> {
+        let (core, key) = (cold.core.clone(), cold.key);
+        match core.surrender(cold) {
+            Ok(Some(mut ledger)) => {
+                ledger.go(key, if matches!(fault, Fault::Reject(_)) { Trigger::Reject } else { Trigger::Fail });
+                ledger.counts.failed += 1;
+                core.unlock(ledger);
+                core.decide(key, fault);
+            }
+            refused => {
+                drop_contained(fault);
+                refused?;
+            }
         }
-        ledger.go(cold.key, if matches!(fault, Fault::Reject(_)) { Trigger::Reject } else { Trigger::Fail });
-        ledger.counts.failed += 1;
-        self.unlock(ledger);
-        self.decide(cold.key, fault);
+        drop_contained(core); // it may be the last of its queue
         Ok(())
+    }
+
+    /// A delivery whose lease holds gives up its share of the message, under the lock that is returned: the next one has the
+    /// message to itself, however soon it comes. `None`: the queue has ended, and nobody comes.
+    fn surrender(&self, cold: Box<ColdDelivery<T>>) -> Result<Option<MutexGuard<'_, Ledger<T>>>, Stale<T>> {
+        let mut ledger = self.side.ledger.lock();
+        if ledger.ended {
+            drop(ledger);
+            Self::let_go(cold);
+            return Ok(None);
+        }
+        let key = cold.key;
+        if ledger.leased(key, cold.lease_no).is_none() {
+            return Err(Stale(cold));
+        }
+        drop(cold); // runs nobody's code: the ledger shares all that it has
+        ledger.unseat(key);
+        Ok(Some(ledger))
     }
 
     /// Not now: comes back after `after`, and the hand-over was no attempt.
@@ -127,14 +150,13 @@ impl<T: Send + Sync + 'static> Core<T> {
         }
     }
 
-    pub(crate) fn snooze_cold(&self, cold: &ColdDelivery<T>, after: Duration) -> Result<(), SettleErrorKind> {
-        let mut ledger = self.side.ledger.lock();
-        if ledger.ended {
-            return Ok(());
+    pub(crate) fn snooze_cold(cold: Box<ColdDelivery<T>>, after: Duration) -> Result<(), Stale<T>> {
+        let (core, key) = (cold.core.clone(), cold.key);
+        if let Some(mut ledger) = core.surrender(cold)? {
+            core.put_off(&mut ledger, key, after);
+            core.unlock(ledger);
         }
-        ledger.leased(cold.key, cold.lease_no).ok_or(SettleErrorKind::StaleLease)?;
-        self.put_off(&mut ledger, cold.key, after);
-        self.unlock(ledger);
+        drop_contained(core); // it may be the last of its queue
         Ok(())
     }
 

@@ -35,7 +35,7 @@ mod tasks;
 #[cfg(all(test, loom))]
 mod models;
 
-pub(crate) use fail::Fault;
+pub(crate) use fail::{Fault, Stale};
 pub(crate) use hand_over::{ColdDelivery, NoMail};
 pub(crate) use resend::unboxed;
 pub(crate) use tasks::{AtMail, AtRoom};
