@@ -9,7 +9,7 @@
 use futures_core::Stream;
 use redeliver::{
     Batch, Breaker, BreakerState, Consumer, DeadLetters, Delivery, Event, Filter, Fixed, Immediate, ManualClock,
-    MessageId, Never, Queue, QueueBuilder, Rate, Receipt, ReceiptError, RetryBudget, SendErrorKind,
+    MessageId, Never, Producer, Queue, QueueBuilder, Rate, Receipt, ReceiptError, RetryBudget, SendErrorKind,
 };
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -152,23 +152,34 @@ fn note_the_dead(letters: &DeadLetters<u32>, seen: &Seen) {
     letters.list(Filter::all()).iter().for_each(|letter| seen.note(*letter.message().unwrap(), "dead"));
 }
 
+/// Two threads that send three messages each: 0 to 2, and 10 to 12.
+fn two_senders(queue: &Queue<u32>, send: impl Fn(&Producer<u32>, u32) + Copy + Send + 'static) -> Vec<Task> {
+    let sender = |base: u32, producer: Producer<u32>| {
+        spawn(move || (base..base + 3).for_each(|message| send(&producer, message)))
+    };
+    vec![sender(0, queue.producer()), sender(10, queue.producer())]
+}
+
+/// What they sent has ended once each, and nothing is left.
+fn check_what_two_sent(queue: &Queue<u32>, seen: &Seen) {
+    note_the_dead(&queue.dead_letters(), seen);
+    seen.check((0..3).chain(10..13));
+    let stats = queue.stats();
+    assert_eq!((stats.ready, stats.in_flight, stats.delayed), (0, 0, 0));
+    assert_eq!(stats.sent, stats.acked + stats.dead);
+}
+
 #[test]
 fn every_verdict() {
     scenario("every-verdict", || {
         let (clock, seen) = (ManualClock::new(), Seen::default());
         let queue = builder(&clock).open().unwrap();
         let consumers = (0..2).map(|_| handle(queue.consumer(), seen.clone())).collect();
-        let producers = [0, 10].map(|base| (base, queue.producer())).map(|(base, producer)| {
-            spawn(move || (base..base + 3).for_each(|message| producer.send(message).map(drop).unwrap()))
-        });
-        let_time_pass(&clock, producers.into());
+        let senders = two_senders(&queue, |producer, message| producer.send(message).map(drop).unwrap());
+        let_time_pass(&clock, senders);
         queue.close();
         let_time_pass(&clock, consumers);
-        note_the_dead(&queue.dead_letters(), &seen);
-        seen.check((0..3).chain(10..13));
-        let stats = queue.stats();
-        assert_eq!((stats.ready, stats.in_flight, stats.delayed), (0, 0, 0));
-        assert_eq!(stats.sent, stats.acked + stats.dead);
+        check_what_two_sent(&queue, &seen);
     });
 }
 
@@ -388,20 +399,11 @@ fn tasks_and_threads() {
                 });
             }));
         }
-        let senders = [0, 10].map(|base| (base, queue.producer())).map(|(base, producer)| {
-            spawn(move || {
-                block_on(async {
-                    for message in base..base + 3 {
-                        producer.send_async(message).await.map(drop).unwrap();
-                    }
-                });
-            })
-        });
-        let_time_pass(&clock, senders.into());
+        let send = |producer: &Producer<u32>, message| block_on(producer.send_async(message)).map(drop).unwrap();
+        let_time_pass(&clock, two_senders(&queue, send));
         queue.close();
         let_time_pass(&clock, receivers);
-        note_the_dead(&queue.dead_letters(), &seen);
-        seen.check((0..3).chain(10..13));
+        check_what_two_sent(&queue, &seen);
     });
 }
 
@@ -441,15 +443,9 @@ fn tasks_that_give_up() {
                 }
             })
         };
-        let senders = [0, 10].map(|base| (base, queue.producer())).map(|(base, producer)| {
-            spawn(move || {
-                for message in base..base + 3 {
-                    match poll_a_few_times(producer.send_async(message)) {
-                        Some(accepted) => accepted.map(drop).unwrap(),
-                        None => producer.send(message + 100).map(drop).unwrap(), // that one was not sent
-                    }
-                }
-            })
+        let senders = two_senders(&queue, |producer, message| match poll_a_few_times(producer.send_async(message)) {
+            Some(accepted) => accepted.map(drop).unwrap(),
+            None => producer.send(message + 100).map(drop).unwrap(), // that one was not sent
         });
         let_time_pass(&clock, senders.into_iter().chain([impatient]).collect());
         queue.close();
@@ -470,20 +466,13 @@ fn guarded(name: &str, by_key: bool) {
         let queue = builder(&clock).breaker(breaker).retry_budget(budget).open().unwrap();
         let events = queue.events();
         let consumers = (0..2).map(|_| handle(queue.consumer(), seen.clone())).collect();
-        let producers =
-            [(0, "a"), (10, "b")].map(|(base, key)| (base, key, queue.producer())).map(|(base, key, producer)| {
-                spawn(move || {
-                    (base..base + 3).for_each(|message| producer.message(message).key(key).send().map(drop).unwrap());
-                })
-            });
-        let_time_pass(&clock, producers.into());
+        let senders = two_senders(&queue, |producer, message| {
+            producer.message(message).key(if message < 10 { "a" } else { "b" }).send().map(drop).unwrap()
+        });
+        let_time_pass(&clock, senders);
         queue.close();
         let_time_pass(&clock, consumers);
-        note_the_dead(&queue.dead_letters(), &seen);
-        seen.check((0..3).chain(10..13));
-        let stats = queue.stats();
-        assert_eq!((stats.ready, stats.in_flight, stats.delayed), (0, 0, 0));
-        assert_eq!(stats.sent, stats.acked + stats.dead);
+        check_what_two_sent(&queue, &seen);
         // What was told last is the state of now.
         let class = if by_key { "a" } else { "" };
         let is_now = queue.breaker_state(class);
