@@ -13,9 +13,10 @@ mod settings;
 mod support;
 
 use redeliver::{
-    Clock, Decision, DrainError, Event, Exponential, Failure, Filter, Fixed, Immediate, Jitter, Linear, ManualClock,
-    Never, OpenError, PolicyError, PolicyErrorKind, Promise, Queue, QueueBuilder, ReceiptError, RecvTimeoutError,
-    RetryPolicy, Schedule, SendErrorKind, StaleLease, TryRecvError, policy_fn,
+    Breaker, Clock, Decision, DrainError, Event, Exponential, Failure, Filter, Fixed, Immediate, Jitter, Linear,
+    ManualClock, Never, OpenError, PolicyError, PolicyErrorKind, Promise, ProtectionError, Queue, QueueBuilder, Rate,
+    ReceiptError, RecvTimeoutError, RetryBudget, RetryPolicy, Schedule, SendErrorKind, StaleLease, TryRecvError,
+    policy_fn,
 };
 use std::borrow::Cow;
 use std::fmt;

@@ -204,6 +204,19 @@ fn a_full_disk_says_how_many_lines_are_complete_wherever_it_is_full_and_the_stor
     assert_eq!(again, all);
 }
 
+/// The system's own full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_really_full_says_so_and_the_store_is_as_before() {
+    let queue = with_letters(4);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has one");
+    assert_eq!(failed(queue.dead_letters().export(full())), (ErrorKind::StorageFull, 0));
+    let buffered = failed(queue.dead_letters().export(io::BufWriter::new(full())));
+    assert_eq!(buffered, (ErrorKind::StorageFull, 4), "the lines were taken, and the flush says that they are nowhere");
+    let mut all = Vec::new();
+    assert_eq!((queue.dead_letters().export(&mut all).unwrap(), lines(&all).len()), (4, 4));
+}
+
 #[test]
 fn short_and_interrupted_writes_are_gone_on_with() {
     let queue = with_letters(3);

@@ -166,6 +166,22 @@ fn what_always_fails_starves_nothing_new() {
 }
 
 #[test]
+fn what_waits_for_a_full_store_starves_nothing_new() {
+    // The dead that found no room stayed in the way of the living.
+    let (_clock, builder) = manual("parked");
+    let queue = builder.capacity(4).retry(Never).dead_letter_capacity(1).open().unwrap();
+    for poison in 0..1_000 {
+        queue.producer().try_send(poison).unwrap();
+        queue.consumer().try_recv().unwrap().nack("planned").unwrap();
+    }
+    for fresh in 1_000..1_004 {
+        queue.producer().try_send(fresh).unwrap();
+    }
+    assert_eq!((queue.stats().parked, queue.len()), (999, 4));
+    assert_eq!(*queue.consumer().try_recv().unwrap(), 1_000);
+}
+
+#[test]
 fn what_comes_back_is_what_was_sent() {
     // A returned message had forgotten what it was sent with.
     let queue = Queue::<u32>::builder("returned").retry(Immediate).dead_letter_capacity(1).open().unwrap();
@@ -305,6 +321,34 @@ fn a_final_transition_is_told_after_it_happened_and_once() {
     assert!(matches!(events.try_recv(), Ok(Event::DeadLettered { id: told, .. }) if told == id));
     assert!(queue.dead_letters().get(id).is_some(), "who is told finds it there");
     assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn what_a_drop_keeps_to_itself_a_verb_says() {
+    // Errors of a close were lost, for only the destructor closed.
+    let (clock, builder) = manual("drops");
+    let queue = builder.lease(SECOND).retry(Immediate).open().unwrap();
+    let consumer = queue.consumer();
+    queue.producer().send_batch([1, 2, 3]).unwrap();
+    let (late, batch) = (consumer.try_recv().unwrap(), consumer.try_recv_batch(2).unwrap());
+    clock.advance(SECOND);
+    // In place of dropping a delivery: what it was, and why it is too late.
+    let refused = late.nack("planned").unwrap_err();
+    assert_eq!((refused.kind, *refused.delivery), (SettleErrorKind::StaleLease, 1));
+    // Of a batch: each that it is too late for.
+    let refused = batch.nack_all("planned").unwrap_err();
+    assert_eq!(refused.iter().map(|error| *error.delivery).collect::<Vec<_>>(), [2, 3]);
+    // Of a worker: what it has done, and what it gives back.
+    let worker = queue.worker().start(|_| {}).unwrap();
+    while queue.stats().acked < 3 {
+        std::thread::yield_now();
+    }
+    let report = worker.shutdown(60 * SECOND);
+    assert_eq!((report.acked, report.given_back), (3, 0));
+    // Of a queue: what is not done yet.
+    queue.producer().send(4).unwrap();
+    let left = queue.drain(Duration::ZERO).unwrap_err();
+    assert_eq!((left.unsettled, left.unsent), (1, 0));
 }
 
 #[test]

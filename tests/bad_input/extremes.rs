@@ -140,3 +140,34 @@ fn the_longest_durations_mean_for_ever_on_a_real_clock_too() {
     let stats = queue.stats();
     assert_eq!((stats.ready, stats.in_flight, stats.delayed, stats.dead), (0, 0, 1, 1));
 }
+
+#[test]
+fn a_filter_that_means_nothing_and_a_rate_of_nothing_change_nothing() {
+    let queue = builder::<u32>(&ManualClock::new()).open().unwrap();
+    queue.producer().send_batch([1, 2, 3]).unwrap();
+    queue.consumer().iter().take(3).for_each(|delivery| delivery.reject("no such user").unwrap());
+    let letters = queue.dead_letters();
+    let nothing = [
+        Filter::all().limit(0),
+        Filter::all().error_contains("no such host"),
+        Filter::all().reason_is("no such"),
+        Filter::all().error_type("no::such::Type"),
+        Filter::all().rule("no rule"),
+        Filter::all().key(""),
+        Filter::all().header("", ""),
+        Filter::all().older_than(Duration::MAX),
+        Filter::all().younger_than(Duration::ZERO),
+        Filter::all().attempts_at_least(u32::MAX),
+    ];
+    for filter in nothing {
+        let found = (
+            letters.list(filter.clone()).len(),
+            letters.redrive_all(filter.clone(), Rate::unlimited()),
+            letters.purge(filter.clone()),
+        );
+        assert_eq!((found, letters.len()), ((0, 0, 0), 3), "{filter:?}");
+    }
+    assert_eq!(letters.redrive_all(Filter::all(), Rate::per_second(0)), 0);
+    let numbers: Vec<_> = letters.list(Filter::all()).iter().map(|letter| *letter.message().unwrap()).collect();
+    assert_eq!((numbers, queue.stats().ready), (vec![1, 2, 3], 0));
+}

@@ -134,6 +134,49 @@ fn every_faulty_policy_is_refused_when_the_queue_is_opened_on_either_side() {
     }
 }
 
+#[test]
+fn a_refused_policy_says_where_the_fault_is_and_what_it_is() {
+    let says = |policy: Box<dyn RetryPolicy>| Queue::<u64>::builder("q").retry(policy).open().unwrap_err().to_string();
+    let inside = Immediate.then(2, Schedule::new([]));
+    assert_eq!(
+        says(Box::new(inside)),
+        "the retry policy: then(2, …): Schedule: the list of delays is empty; name at least one, or use Never"
+    );
+    let factor = says(Box::new(Exponential::new(SECOND).factor(0.5)));
+    assert!(factor.starts_with("the retry policy: Exponential: factor(0.5) is no growth"), "{factor}");
+    let capped = says(Box::new(Linear::new(SECOND, SECOND).max_delay(SECOND / 2)));
+    assert!(
+        capped.starts_with("the retry policy: Linear: max_delay(500ms) is below the first delay of 1s"),
+        "{capped}"
+    );
+}
+
+#[test]
+fn a_breaker_that_would_never_close_or_never_open_and_a_budget_that_starves_are_refused() {
+    let breaker = || Breaker::new();
+    let forever = Duration::MAX;
+    let faulty = [
+        (breaker().open_for(forever), ProtectionError::OpenFor { open_for: forever }),
+        (breaker().open_for(Duration::ZERO), ProtectionError::OpenFor { open_for: Duration::ZERO }),
+        (
+            breaker().open_for(SECOND).open_for_max(forever),
+            ProtectionError::OpenForMax { max: forever, open_for: SECOND },
+        ),
+        (breaker().probes(0), ProtectionError::Probes),
+        (breaker().consecutive_failures(0), ProtectionError::Consecutive),
+        (breaker().failure_rate(0.0), ProtectionError::Rate { rate: 0.0 }),
+        (breaker().window(10).min_calls(11), ProtectionError::MinCalls { min_calls: 11, window: 10 }),
+    ];
+    for (breaker, expected) in faulty {
+        let refused = Queue::<u64>::builder("q").breaker(breaker).open().unwrap_err();
+        assert!(refused.to_string().starts_with("breaker: "), "{refused}");
+        assert_eq!(refused, OpenError::Protection(expected));
+    }
+    let window = 10 * SECOND;
+    let refused = Queue::<u64>::builder("q").retry_budget(RetryBudget::percent(10.0).floor_per_second(0.0)).open();
+    assert_eq!(refused.unwrap_err(), OpenError::Protection(ProtectionError::Starves { floor: 0.0, window }));
+}
+
 /// A policy of a user's own that finds its settings wrong.
 struct Strict;
 
