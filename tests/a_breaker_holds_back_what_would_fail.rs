@@ -5,7 +5,7 @@ mod support;
 
 use redeliver::{
     Breaker, BreakerState, Consumer, Delivery, Event, Fixed, Immediate, ManualClock, Queue, QueueBuilder, RecvError,
-    TryRecvError,
+    RetryBudget, TryRecvError,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
@@ -224,6 +224,31 @@ fn an_open_class_lets_the_others_pass_and_keeps_its_place_in_the_capacity_and_it
     assert_eq!(told(&events), ["opened a 60", "half-opened a", "closed a"]);
     let stats = queue.stats();
     assert_eq!((stats.sent, stats.acked, stats.delivered, stats.failed), (10, 10, 12, 2));
+}
+
+#[test]
+fn an_open_class_keeps_no_balance_of_the_budget_from_the_others() {
+    let clock = ManualClock::new();
+    let two_retries = RetryBudget::percent(0.0).floor_per_second(0.02).window(100 * SECOND);
+    let by_key = breaker().consecutive_failures(3).per_key(|key| key.unwrap_or_default().into());
+    let queue = builder(&clock).retry(Immediate).retry_budget(two_retries).breaker(by_key).open().unwrap();
+    let (producer, consumer) = (queue.producer(), queue.consumer());
+    (0..3).for_each(|_| _ = producer.message("a").key("down").send().unwrap());
+    consumer.recv_batch(3).unwrap().nack_all("refused").unwrap(); // two have the balance, and with the third it opens
+    assert_eq!((is_open(&queue, "down"), queue.stats().ready), (true, 2));
+    producer.message("b").key("up").send().unwrap();
+    consumer.recv().unwrap().nack("refused").unwrap();
+    let retry = consumer.try_recv().expect("there is a balance, of which the open class can use nothing");
+    assert_eq!((*retry, retry.attempt()), ("b", 2));
+    retry.ack().unwrap();
+    // What is left of it is one, and the first probe's.
+    clock.advance(PAUSE);
+    let probe = consumer.try_recv().unwrap();
+    assert_eq!((*probe, probe.attempt()), ("a", 2));
+    probe.ack().unwrap();
+    empty(&consumer);
+    clock.advance(42 * SECOND); // the other's retry is forgotten
+    assert_eq!(consumer.try_recv().unwrap().into_message().unwrap(), "a");
 }
 
 #[test]

@@ -54,6 +54,8 @@ struct Class {
     retries: VecDeque<u32>,
     /// So many at the front of `retries` were called ready.
     ready: usize,
+    /// So many of these could go now, and stand in the guard's sum.
+    going: u64,
     /// Retries take turns with the others.
     retries_turn: bool,
     /// Messages that the ledger holds of this class.
@@ -71,6 +73,7 @@ impl Class {
             free: VecDeque::new(),
             retries: VecDeque::new(),
             ready: 0,
+            going: 0,
             retries_turn: false,
             members: 0,
             is_listed: false,
@@ -88,8 +91,8 @@ pub(crate) struct Guard {
     listed: VecDeque<u32>,
     /// Classes with retries that may be called ready.
     rising: VecDeque<u32>,
-    /// Retries that were called ready, of all classes.
-    ready: u64,
+    /// Retries that were called ready and have room, of all classes: an open one keeps no balance from the others.
+    going: u64,
     /// When which circuit's pause is over.
     alarms: BTreeSet<(u64, u32)>,
     told: Vec<Told>,
@@ -112,7 +115,7 @@ impl Guard {
             by_name: HashMap::new(),
             listed: VecDeque::new(),
             rising: VecDeque::new(),
-            ready: 0,
+            going: 0,
             alarms: BTreeSet::new(),
             told: Vec::new(),
             is_told: false,
@@ -229,12 +232,12 @@ impl Guard {
                 self.rising.pop_front();
                 continue;
             }
-            if self.purse.as_mut().is_some_and(|purse| purse.balance(now_ms) <= self.ready) {
+            if self.purse.as_mut().is_some_and(|purse| purse.balance(now_ms) <= self.going) {
                 return None;
             }
             let key = at.retries[at.ready];
             at.ready += 1;
-            self.ready += 1;
+            self.count_going(class);
             self.has_stirred = true;
             self.rising.rotate_left(1); // so that classes share what balance there is
             return Some(key);
@@ -273,14 +276,20 @@ impl Guard {
         let retries = may_retry && (at.retries_turn || at.free.is_empty());
         let key = if retries { at.retries.pop_front() } else { at.free.pop_front() }?;
         at.retries_turn = !retries;
-        if retries {
-            at.ready -= 1;
-            self.ready -= 1;
-            if let Some(purse) = &mut self.purse {
-                purse.withdraw(now_ms);
-            }
+        at.ready -= usize::from(retries);
+        let era = at.circuit.begin();
+        self.count_going(class);
+        if retries && let Some(purse) = &mut self.purse {
+            purse.withdraw(now_ms);
         }
-        Some(Pick { key, era: at.circuit.begin() })
+        Some(Pick { key, era })
+    }
+
+    /// A class has called one more ready or handed one out, or its circuit has changed.
+    fn count_going(&mut self, class: u32) {
+        let at = &mut self.classes[class as usize];
+        let going = at.circuit.room().min(at.ready as u64);
+        self.going = self.going - std::mem::replace(&mut at.going, going) + going;
     }
 
     /// Could anybody be handed out now?
@@ -293,7 +302,7 @@ impl Guard {
 
     /// Does anybody wait for nothing but a balance?
     pub(crate) fn lacks_balance(&mut self, now_ms: u64) -> bool {
-        !self.rising.is_empty() || self.ready > 0 && self.purse.as_mut().is_some_and(|purse| purse.balance(now_ms) == 0)
+        !self.rising.is_empty() || self.going > 0 && self.purse.as_mut().is_some_and(|purse| purse.balance(now_ms) == 0)
     }
 
     pub(crate) fn take_stirred(&mut self) -> bool {
@@ -322,7 +331,9 @@ impl Guard {
     pub(crate) fn end(&mut self, class: u32, era: u32, outcome: Outcome, now_ms: u64) {
         let Some(rules) = self.rules else { return };
         let was_closed = self.classes[class as usize].circuit.phase() == Phase::Closed;
-        if !self.classes[class as usize].circuit.end(&rules, era, outcome, now_ms) {
+        let has_changed = self.classes[class as usize].circuit.end(&rules, era, outcome, now_ms);
+        self.count_going(class);
+        if !has_changed {
             if !was_closed {
                 self.list(class); // a probe has ended, so there is room for the next
             }
@@ -348,6 +359,7 @@ impl Guard {
         {
             self.alarms.pop_first();
             if self.classes[class as usize].circuit.poll(now_ms) {
+                self.count_going(class);
                 self.list(class);
                 self.tell(class, now_ms);
             }
