@@ -24,6 +24,8 @@ export CARGO_TARGET_DIR=$target/asan
 # `cfg(asan)` is for what cannot be built this way: a value of 2^36 bytes, with a shadow for each of them.
 export RUSTFLAGS="-Zsanitizer=address --cfg asan ${RUSTFLAGS:-}"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:detect_stack_use_after_return=1}
+# A report names lines, and no variables: less to write, and to read.
+export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 log=$target/asan/asan.log
 mkdir -p "$target/asan"
 status=0

@@ -66,6 +66,11 @@ table() {
     a-record-outlives-its-end        | test reference_model
     a-receipt-is-never-told          | test reference_model
     the-clock-fires-at-its-end       | test reference_model
+    an-outcome-of-another-era-counts | test reference_model
+    a-second-probe-goes              | loom hub::models::one_probe_at_a_time
+    an-open-class-keeps-its-balance  | test a_breaker_holds_back_what_would_fail an_open_class_keeps
+    a-snooze-pays-again              | test reference_model
+    what-closes-wakes-nobody         | loom hub::models::the_end_of_a_probe_wakes
     a-timer-is-a-tick-early          | unit wheel::tests::a_timer_is_handed_out_once
     a-cascade-loses-a-timer          | unit wheel::tests::the_wheel_does
     far-timers-wrap                  | unit wheel::tests::the_wheel_does

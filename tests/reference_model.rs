@@ -7,7 +7,8 @@
 //! The model is told nothing about the queue but its answers, and leaves open only what the guarantees leave open: which
 //! ready redelivery comes next, whether a redelivery or a first delivery comes next, and in which order leases end that
 //! end in the same millisecond. The order of what falls due in one millisecond is: leases of first deliveries, then
-//! everything else in the order in which it was set.
+//! everything else in the order in which it was set. What a retry budget and a breaker change is in
+//! `reference_model/protect.rs`.
 //!
 //! `SEED=…` draws other cases, `REDELIVER_TIER=nightly` many more.
 #![allow(clippy::disallowed_methods, reason = "a test is the outside: it writes evidence")]

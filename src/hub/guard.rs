@@ -32,7 +32,7 @@ impl<T: Send + Sync + 'static> Core<T> {
         let pass = &mut ledger.entry(pick.key).pass;
         pass.era = Some(pick.era);
         let turn = std::mem::replace(&mut pass.turn, Turn::Again);
-        if turn == Turn::First
+        if (turn == Turn::First || planted!("a-snooze-pays-again"))
             && let Some(guard) = &mut ledger.guard
         {
             guard.deposit(now_ms);
@@ -179,7 +179,8 @@ impl<T: Send + Sync + 'static> Core<T> {
                 self.set_attention(flag, on);
             }
         }
-        (may_go && (stirred || before & LANE == 0)) || (before & SHUT != 0 && !is_shut)
+        (may_go && (stirred || before & LANE == 0))
+            || (before & SHUT != 0 && !is_shut && !planted!("what-closes-wakes-nobody"))
     }
 
     /// Tells what circuits have done, and what they do meanwhile.

@@ -80,7 +80,7 @@ impl Circuit {
         match self.phase {
             Phase::Closed => u64::MAX,
             Phase::Open { .. } => 0,
-            Phase::HalfOpen => u64::from(!self.is_probed),
+            Phase::HalfOpen => u64::from(!self.is_probed || planted!("a-second-probe-goes")),
         }
     }
 
@@ -93,7 +93,7 @@ impl Circuit {
 
     /// A call of that era has ended. True: the circuit has changed its phase.
     pub(super) fn end(&mut self, rules: &Rules, era: u32, outcome: Outcome, now_ms: u64) -> bool {
-        if era != self.era {
+        if era != self.era && !planted!("an-outcome-of-another-era-counts") {
             return false;
         }
         match self.phase {
