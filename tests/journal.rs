@@ -6,6 +6,7 @@ use redeliver::internals::{
     AppendError, CommitError, Entry, Journal, Level, Life, OpenError, Position, RecoveryReport, Settings, Tail, Urgency,
 };
 use redeliver::storage::{FileSystem, SimulatedDisk};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,70 @@ fn what_is_released_gives_its_room_back() {
     let (journal, report, told) = open(&disk.kill());
     assert!(told.len() >= 20 && report.segments <= 4, "{report:?}");
     drop(journal);
+}
+
+/// The journal's own rule: a segment's room comes back when nothing in it lives, or little does and that is copied forward.
+#[test]
+fn the_disk_stays_within_its_bound_whatever_lives_long() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    let mut places: BTreeMap<u32, Position> = BTreeMap::new();
+    let mut copies = 0;
+    for n in 0..4000_u32 {
+        let body = [&n.to_le_bytes()[..], &[7; 700]].concat();
+        let (at, end) = journal.append_one(held(&body), Urgency::Normal).unwrap();
+        places.insert(n, at);
+        if n % 16 == 0 {
+            journal.commit(end, Level::Synced).unwrap();
+        }
+        // One of fifty stays for long, the others go soon.
+        let done = n.saturating_sub(20);
+        for done in [Some(done).filter(|done| done % 50 != 0), n.checked_sub(2000).filter(|done| done % 50 == 0)] {
+            let Some(at) = done.and_then(|done| places.remove(&done)) else { continue };
+            let of = [at.segment()];
+            let body = done.unwrap_or_default().to_le_bytes();
+            let effect = Entry { kind: 2, life: Life::Effect(&of), body: &body };
+            journal.append_one(effect, Urgency::FreesRoom).unwrap();
+            journal.release(at);
+        }
+        while let Some(segment) = journal.compaction() {
+            let mut from = Some(0);
+            while let Some(at) = from {
+                from = journal
+                    .copy_forward(segment, at, 5_000, |record, copy| {
+                        let n = u32::from_le_bytes(record.body[..4].try_into().unwrap());
+                        if places.get(&n) == Some(&record.position) {
+                            places.insert(n, copy()?);
+                            copies += 1;
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+            }
+            journal.reclaim().unwrap();
+        }
+        let health = journal.health();
+        // The one being written, one just added, a spare, and the reserve.
+        let bound = 2 * health.held_bytes + 4 * u64::from(SMALL.segment_bytes);
+        assert!(health.disk_bytes <= bound, "after {n}: {health:?}");
+    }
+    assert!(copies > 100, "{copies}");
+    // What lives is found again, and what was settled stays settled, wherever its copies lay.
+    journal.close().unwrap();
+    let mut living = BTreeSet::new();
+    let (journal, _) = Journal::open(Arc::new(disk), SMALL, 7, |group| {
+        for record in group {
+            let n = u32::from_le_bytes(record.body[..4].try_into().unwrap());
+            if record.is_effect() {
+                living.remove(&n);
+            } else {
+                living.insert(n);
+            }
+        }
+    })
+    .unwrap();
+    assert_eq!(living, places.keys().copied().collect());
+    assert!(journal.health().disk_bytes < 30 * u64::from(SMALL.segment_bytes));
 }
 
 #[test]

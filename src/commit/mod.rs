@@ -256,7 +256,7 @@ impl Journal {
         Health {
             segments: log.segments.len() as u64,
             held: log.segments.held(),
-            disk_bytes: log.segments.disk_bytes(),
+            disk_bytes: log.disk_bytes(),
             held_bytes: log.segments.held_bytes(),
             spares: log.spares(),
             has_reserve: log.has_reserve(),
@@ -273,7 +273,9 @@ pub struct Health {
     pub segments: u64,
     /// Records that were not released.
     pub held: u64,
+    /// All of its files, with what is taken in advance.
     pub disk_bytes: u64,
+    /// About what the held records take.
     pub held_bytes: u64,
     pub spares: usize,
     /// Room is set aside for what frees room.

@@ -1,8 +1,9 @@
 //! Segments in which nothing lives give their room back, and segments in which little lives are read for that.
 
 use super::{Journal, Level, Shared, guarded};
-use crate::journal::{AppendError, CommitError, Found, Go, Position, Record, Scan, Urgency};
+use crate::journal::{AppendError, CommitError, Entry, Found, Go, Life, Position, Record, Scan, Urgency};
 use std::io;
+use std::sync::Arc;
 
 impl Journal {
     /// Takes out the segments in which nothing lives, as [`tick`](Self::tick) does.
@@ -14,19 +15,66 @@ impl Journal {
         self.shared.reclaim()
     }
 
-    /// The segment whose living records should be copied forward now, so that its room comes back: one in which at most an
-    /// eighth lives, or, while the files take more than twice what lives and two segments, the emptiest.
-    ///
-    /// Read it with [`read_segment`](Self::read_segment), append what still lives with [`Urgency::FreesRoom`], and release the
-    /// old places. Between asking whether a record lives and appending its copy, nothing may be appended about it.
+    /// The segment whose living records should be [copied forward](Self::copy_forward) now, so that its room comes back: one
+    /// in which at most an eighth lives, or, while the segments take more than twice what lives and the one being written, the
+    /// emptiest.
     pub fn compaction(&self) -> Option<u32> {
         const EIGHTH: u64 = 125;
         let state = self.shared.state.lock();
         let log = state.log.as_ref()?;
         let segment_bytes = u64::from(log.settings.segment_bytes);
         let (number, share) = log.segments.emptiest(log.settings.segment_bytes)?;
-        let is_over = log.segments.disk_bytes() > 2 * log.segments.held_bytes() + 2 * segment_bytes;
+        let is_over = log.segments.disk_bytes() > 2 * log.segments.held_bytes() + segment_bytes;
         (share <= EIGHTH || is_over).then_some(number)
+    }
+
+    /// Copies records of a sealed segment to the end of the journal: about `bytes_max` of them, from the offset `from` on (0 for
+    /// the first). Says where to go on; none: all of it was looked at.
+    ///
+    /// `each` is shown every held record, in order, and copies it by calling its second argument, which says where the copy
+    /// is, or leaves it, because it was released before. Whoever may append something about a record at the same time must not
+    /// do so between the two: a copy stands behind what was said of the record before, and would say the opposite.
+    ///
+    /// The old place of what was copied is released. It is not written over before the copy is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// What `each` gives back; [`Storage`](AppendError::Storage) if the segment cannot be read, or there is no such segment.
+    pub fn copy_forward(
+        &self,
+        number: u32,
+        from: u32,
+        bytes_max: u64,
+        mut each: impl FnMut(&Record<'_>, &mut dyn FnMut() -> Result<Position, AppendError>) -> Result<(), AppendError>,
+    ) -> Result<Option<u32>, AppendError> {
+        let (mut copied, mut next, mut failed) = (0, None, None);
+        let read = self.read(number, &mut |record| {
+            if record.is_effect() || record.position.offset() < from {
+                return Go::On;
+            }
+            if copied >= bytes_max {
+                next = Some(record.position.offset());
+                return Go::Stop;
+            }
+            let entry = Entry { kind: record.kind, life: Life::Held, body: record.body };
+            let mut copy = || {
+                let (at, _) = self.append_one(entry, Urgency::FreesRoom)?;
+                self.release(record.position);
+                copied += record.body.len() as u64;
+                Ok(at)
+            };
+            match each(&record, &mut copy) {
+                Ok(()) => Go::On,
+                Err(error) => {
+                    failed = Some(error);
+                    Go::Stop
+                }
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => read.map(|()| next).map_err(|error| AppendError::Storage(Arc::new(error))),
+        }
     }
 
     /// Tells all whole records of a sealed segment, alone, in order.
@@ -35,19 +83,22 @@ impl Journal {
     ///
     /// [`NotFound`](io::ErrorKind::NotFound) if there is no such segment, or it is being written.
     pub fn read_segment(&self, number: u32, mut tell: impl FnMut(Record<'_>)) -> io::Result<()> {
+        self.read(number, &mut |record| {
+            tell(record);
+            Go::On
+        })
+    }
+
+    fn read(&self, number: u32, tell: &mut dyn FnMut(Record<'_>) -> Go) -> io::Result<()> {
         let plan = {
             let state = self.shared.state.lock();
             state.log.as_ref().and_then(|log| log.plan_read(number))
         };
         let Some(plan) = plan else { return Err(io::ErrorKind::NotFound.into()) };
         let (file, id, end) = plan.open(&*self.shared.storage)?;
-        Scan::new(&*file, id, end)?.run(true, &mut |found| {
-            if let Found::Record(record) = found
-                && !record.is_own()
-            {
-                tell(record);
-            }
-            Go::On
+        Scan::new(&*file, id, end)?.run(true, &mut |found| match found {
+            Found::Record(record) if !record.is_own() => tell(record),
+            _ => Go::On,
         })?;
         Ok(())
     }

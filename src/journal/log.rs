@@ -301,6 +301,12 @@ impl Log {
         self.tail.is_ended() && self.files.spares.is_empty()
     }
 
+    /// What its files take.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let aside = self.files.spares.len() as u64 + u64::from(self.files.has_reserve);
+        self.segments.disk_bytes() + aside * u64::from(self.settings.segment_bytes)
+    }
+
     pub(crate) fn spares(&self) -> usize {
         self.files.spares.len()
     }

@@ -25,7 +25,7 @@ const SEGMENT_BYTES_MIN: u32 = 64 << 10;
 const SEGMENT_BYTES_MAX: u32 = 1 << 30;
 
 impl Settings {
-    pub const DEFAULT: Settings = Settings { segment_bytes: 64 << 20, recycle: true, spares_max: 2 };
+    pub const DEFAULT: Settings = Settings { segment_bytes: 64 << 20, recycle: true, spares_max: 1 };
 
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         let bytes = self.segment_bytes;
