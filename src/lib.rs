@@ -138,7 +138,7 @@ pub use batch::{Batch, BatchIntoIter, BatchItem};
 pub use builder::QueueBuilder;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::Consumer;
-pub use dead_letters::{DeadLetters, Rate};
+pub use dead_letters::{DeadLetters, Rate, RateError};
 pub use delivery::{Delivery, KeepAlive};
 pub use error::{
     BatchError, DrainError, ExportError, OpenError, ReceiptError, RecvError, RecvTimeoutError, SendError,

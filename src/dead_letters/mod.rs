@@ -5,7 +5,7 @@ mod json;
 mod rate;
 mod rfc3339;
 
-pub use rate::Rate;
+pub use rate::{Rate, RateError};
 
 use crate::hub::Hub;
 use crate::letters::{DeadLetter, Filter};

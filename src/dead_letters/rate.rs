@@ -46,7 +46,8 @@ impl Rate {
     }
 
     /// `letters` in a second, evenly spread: the first at once, and one every 1/`letters` seconds from then on, each rounded
-    /// up to the next millisecond. A rate of 0 is a defined one: nothing comes back, now or later.
+    /// up to the next millisecond. A rate of 0 is a defined one: nothing comes back, now or later. For a number that somebody
+    /// has configured, `Rate::try_from` takes 0 for the mistake that it most likely is.
     #[must_use]
     pub const fn per_second(letters: u32) -> Self {
         Rate { per_second: Some(letters) }
@@ -64,6 +65,30 @@ impl Rate {
             return Duration::MAX;
         };
         Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / per_second)
+    }
+}
+
+/// A rate at which nothing would ever come back.
+///
+/// ```
+/// use redeliver::Rate;
+///
+/// assert_eq!(Rate::try_from(50)?, Rate::per_second(50));
+/// let error = Rate::try_from(0).unwrap_err();
+/// assert_eq!(error.to_string(), "a rate of 0 in a second brings nothing back: name at least 1, or leave the rate unlimited");
+/// # Ok::<(), redeliver::RateError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a rate of 0 in a second brings nothing back: name at least 1, or leave the rate unlimited")]
+#[non_exhaustive]
+pub struct RateError;
+
+impl TryFrom<u32> for Rate {
+    type Error = RateError;
+
+    /// So many [per second](Rate::per_second), and at least one.
+    fn try_from(letters: u32) -> Result<Rate, RateError> {
+        if letters == 0 { Err(RateError) } else { Ok(Rate::per_second(letters)) }
     }
 }
 
