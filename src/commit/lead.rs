@@ -1,9 +1,8 @@
 //! Who waits for a commit and finds a role free takes it: writes what waits, or flushes what is written.
 
 use super::{Level, Shared, State, guarded};
-use crate::journal::{Chunk, CommitError, Position, write_full};
+use crate::journal::{Chunk, CommitError, Position, is_full, write_full};
 use crate::storage::StorageFile;
-use std::io;
 use std::sync::Arc;
 
 pub(super) enum Step {
@@ -103,7 +102,7 @@ impl Shared {
                 state.is_writing = false;
             }
             // Nothing is in doubt: what did not fit is not there, once the journal goes on in another segment.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.go_on_without_room(error, file),
+            Err(error) if is_full(&error) => self.go_on_without_room(error, file),
             Err(error) => {
                 self.poison("writing records", error);
                 self.state.lock().is_writing = false;

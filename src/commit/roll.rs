@@ -1,7 +1,7 @@
 //! The next segment: made by one thread that has both roles, while all others wait.
 
 use super::{Level, Shared, State, guarded};
-use crate::journal::{AppendError, CommitError, Log, Poison, RollError, Urgency};
+use crate::journal::{AppendError, CommitError, Log, Poison, RollError, Urgency, is_full};
 use crate::panics::contained;
 use crate::storage::StorageFile;
 use std::io;
@@ -132,9 +132,9 @@ impl Shared {
         }
         drop(state);
         self.changed();
-        made.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => AppendError::Full,
-            _ => AppendError::Storage(Arc::new(error)),
+        made.map_err(|error| match is_full(&error) {
+            true => AppendError::Full,
+            false => AppendError::Storage(Arc::new(error)),
         })
     }
 }

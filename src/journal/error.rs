@@ -127,3 +127,8 @@ pub enum CommitError {
     #[error("the disk is full")]
     Full,
 }
+
+/// Is it only that there is no room, on the disk or in the user's share of it?
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

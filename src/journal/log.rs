@@ -4,7 +4,7 @@
 //! whoever has no lock meanwhile, and adopted here when it is done.
 
 use super::bytes::{BLOCK, aligned};
-use super::error::Poison;
+use super::error::{Poison, is_full};
 use super::frames::{Chunk, Frames};
 use super::identity::{SegmentId, StoreId};
 use super::life::Segments;
@@ -332,7 +332,7 @@ impl Log {
         }
         match put_reserve(&*self.storage, self.settings.segment_bytes) {
             Ok(()) => self.files.has_reserve = true,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) if is_full(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Makes a file into a segment, or into one of the small files: under another name until all of it is on the disk.
 
 use super::bytes::BLOCK;
+use super::error::is_full;
 use super::names;
 use super::segment::Header;
 use super::window::write_full;
@@ -36,7 +37,7 @@ pub(crate) enum MakeError {
 
 impl From<io::Error> for MakeError {
     fn from(error: io::Error) -> MakeError {
-        if error.kind() == io::ErrorKind::StorageFull { MakeError::Full } else { MakeError::Failed(error) }
+        if is_full(&error) { MakeError::Full } else { MakeError::Failed(error) }
     }
 }
 

@@ -47,6 +47,7 @@ pub use record::{Entry, Life, Record};
 pub use report::{Damage, RecoveryReport, Tail};
 pub use settings::Settings;
 
+pub(crate) use error::is_full;
 pub(crate) use frames::Chunk;
 pub(crate) use log::{Log, RollError};
 pub(crate) use record::Sealed;

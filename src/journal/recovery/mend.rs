@@ -4,7 +4,7 @@ use super::look::Looked;
 use super::read::Reading;
 use crate::chance::mix;
 use crate::journal::bytes::{BLOCK, aligned};
-use crate::journal::error::{Doing, OpenError};
+use crate::journal::error::{Doing, OpenError, is_full};
 use crate::journal::frames::Frames;
 use crate::journal::groups::Kept;
 use crate::journal::life::Segments;
@@ -171,7 +171,7 @@ fn keep(
     kept.extend_from_slice(bytes);
     match put(storage, &name, &kept) {
         Ok(()) => Ok(name),
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+        Err(error) if is_full(&error) => {
             if let Some(segment) = segments.get_mut(number) {
                 segment.is_damaged = true;
             }
