@@ -93,6 +93,8 @@ pub(crate) struct Model {
     pub(crate) dead: Vec<usize>,
     pub(crate) parked: VecDeque<usize>,
     pub(crate) guard: Guard,
+    /// Seats that were held on behalf of what was handed out of the ledger, and that would be lost if they stayed so.
+    pub(crate) phantoms: usize,
     /// Whatever lines up now does so at the same time.
     pub(crate) tie: Option<u64>,
     pub(crate) counts: Counts,
@@ -211,6 +213,7 @@ impl Model {
         let number = self.deliveries;
         // With a breaker everything is handed out of the ledger, and nothing holds a seat.
         let is_first = is_first && !self.knobs.protection.has_breaker();
+        self.phantoms += usize::from(self.knobs.protection.has_breaker());
         let ends = if is_first {
             Ends::AsLeased(self.now + self.knobs.lease_ms)
         } else {

@@ -91,6 +91,7 @@ impl World {
             dead: Vec::new(),
             parked: VecDeque::new(),
             guard: Guard::new(knobs.protection),
+            phantoms: 0,
             tie: None,
             counts: Counts::default(),
             is_closed: false,
@@ -143,7 +144,7 @@ impl World {
     /// and can be shrunk; a `send` that waits for ever cannot.
     pub(crate) fn room_for_certain(&self) -> usize {
         let lost = self.model.msgs.iter().filter(|msg| msg.lost_seat).count();
-        let taken = self.model.ready() + self.model.in_flight() + lost;
+        let taken = self.model.ready() + self.model.in_flight() + lost + self.model.phantoms;
         if self.model.is_closed { usize::MAX } else { self.model.knobs.capacity.saturating_sub(taken) }
     }
 
