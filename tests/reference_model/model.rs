@@ -213,7 +213,7 @@ impl Model {
         let number = self.deliveries;
         // With a breaker everything is handed out of the ledger, and nothing holds a seat.
         let is_first = is_first && !self.knobs.protection.has_breaker();
-        self.phantoms += usize::from(self.knobs.protection.has_breaker());
+        self.phantoms += usize::from(!is_first);
         let ends = if is_first {
             Ends::AsLeased(self.now + self.knobs.lease_ms)
         } else {
