@@ -5,7 +5,7 @@
 use redeliver::internals::{
     AppendError, CommitError, Entry, Journal, Level, Life, OpenError, Position, RecoveryReport, Settings, Tail, Urgency,
 };
-use redeliver::storage::{FileSystem, SimulatedDisk};
+use redeliver::storage::{FileSystem, SimulatedDisk, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -212,6 +212,19 @@ fn what_is_too_large_is_refused() {
     let (journal, ..) = open(&SimulatedDisk::new());
     let refused = journal.append_one(held(&vec![0; 60_000]), Urgency::Normal);
     assert!(matches!(refused, Err(AppendError::TooLarge { bytes: 60_016, bytes_max: 16_384 })), "{refused:?}");
+}
+
+#[test]
+fn an_opening_that_was_killed_is_no_obstacle() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    send(&journal, b"safe", Level::Synced);
+    drop(journal);
+    for begun in ["0000000002.segment.new", "reserve.new", "store.new"] {
+        disk.put(begun, b"half of it").unwrap();
+    }
+    assert_eq!(open(&disk).2, [b"safe".to_vec()]);
+    assert!(disk.list().unwrap().iter().all(|name| !name.ends_with(".new")));
 }
 
 #[test]

@@ -184,7 +184,11 @@ fn keep(
 /// Removes what nobody needs, and sees to the reserve.
 fn tidy(log: &mut Log, removed: &[String]) -> io::Result<()> {
     for name in removed {
-        log.storage.remove(name)?;
+        match log.storage.remove(name) {
+            // What was to become the new segment when a process ended became it now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
+        }
     }
     if !removed.is_empty() {
         log.storage.flush_names()?;
