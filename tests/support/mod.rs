@@ -1,7 +1,11 @@
 //! What the tests share: where evidence goes, which tier runs, and chance from a seed.
 #![allow(dead_code, reason = "no test uses all of it")]
 
+#[cfg(unix)]
+pub(crate) mod child;
 pub(crate) mod folder;
+#[cfg(all(feature = "store", unix, not(any(loom, shuttle))))]
+pub(crate) mod witness;
 
 use std::path::Path;
 
