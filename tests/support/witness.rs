@@ -103,6 +103,16 @@ struct Known {
     settled_synced: u64,
 }
 
+/// What was sent and is not there, as it may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lost {
+    pub(crate) messages: u64,
+    /// Confirmed as written, of those.
+    pub(crate) written: u64,
+    /// How long before the end the oldest of these was confirmed.
+    pub(crate) written_before: Duration,
+}
+
 #[derive(Default)]
 pub(crate) struct Witness {
     known: BTreeMap<u8, Known>,
@@ -140,11 +150,11 @@ impl Witness {
         }
     }
 
-    /// Compares what was told with what was confirmed at this level, and takes it for what there is from now on. Says how long
-    /// before `end` the oldest message was written that is not there.
-    pub(crate) fn check(&mut self, told: &Told, level: Level, end: Instant) -> Duration {
+    /// Compares what was told with what was confirmed at this level, and takes it for what there is from now on. Says what is
+    /// gone of the rest; the journal's process, or its machine, ended at `end`.
+    pub(crate) fn check(&mut self, told: &Told, level: Level, end: Instant) -> Lost {
         let round = self.round;
-        let mut lost = Duration::ZERO;
+        let mut lost = Lost::default();
         for (&sender, known) in &mut self.known {
             let numbers = told.numbers(sender);
             assert!(
@@ -171,7 +181,9 @@ impl Witness {
             }
             let missing = self.written_at.iter().filter(|((of, number), _)| *of == sender && *number > last);
             let ages = missing.map(|(_, when)| end.saturating_duration_since(*when));
-            lost = lost.max(ages.max().unwrap_or_default());
+            lost.written_before = lost.written_before.max(ages.max().unwrap_or_default());
+            lost.messages += known.begun.saturating_sub(last);
+            lost.written += known.written.saturating_sub(last);
             let settled = known.settling.min(last);
             let of_settled = |number: u64| number.min(settled);
             *known = Known {
