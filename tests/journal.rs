@@ -1,13 +1,16 @@
 //! The journal on a disk that behaves: what is written is found again, segments come and go, errors are typed.
 #![cfg(feature = "store")]
-#![allow(clippy::disallowed_methods, reason = "a test is the outside: it begins its time somewhere")]
+#![allow(clippy::disallowed_methods, reason = "a test is the outside: it begins its time somewhere, and its threads")]
 
 use redeliver::internals::{
     AppendError, CommitError, Entry, Journal, Level, Life, OpenError, Position, RecoveryReport, Settings, Tail, Urgency,
 };
-use redeliver::storage::{FileSystem, SimulatedDisk, Storage};
+use redeliver::storage::{FileSystem, SimulatedDisk, Storage, StorageFile, StorageLock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const SMALL: Settings = {
@@ -299,4 +302,117 @@ fn a_failed_flush_poisons() {
     assert!(journal.poison().is_some());
     drop(journal);
     assert_eq!(open(&disk.after_power_cut(&redeliver::storage::Loss::Everything)).2, [b"safe".to_vec()]);
+}
+
+/// Puts messages until the disk is full, and says where they are.
+fn fill(journal: &Journal) -> Vec<Position> {
+    let mut places = Vec::new();
+    while let Ok((at, end)) = journal.append_one(held(&[1; 4000]), Urgency::Normal) {
+        journal.commit(end, Level::Synced).unwrap();
+        places.push(at);
+    }
+    places
+}
+
+fn settle(journal: &Journal, at: Position) {
+    let of = [at.segment()];
+    journal.append_one(Entry { kind: 2, life: Life::Effect(&of), body: b"settled" }, Urgency::FreesRoom).unwrap();
+    journal.release(at);
+}
+
+#[test]
+fn of_many_segments_that_go_at_once_few_are_kept() {
+    let disk = SimulatedDisk::with_room(2 << 20);
+    let (journal, ..) = open(&disk);
+    fill(&journal).into_iter().for_each(|at| settle(&journal, at));
+    journal.reclaim().unwrap();
+    let health = journal.health();
+    assert!(health.segments < 3 && health.spares <= SMALL.spares_max, "{health:?}");
+}
+
+#[test]
+fn spares_do_not_keep_a_full_disk_full() {
+    for segments in 1..4 {
+        let disk = SimulatedDisk::with_room(400 << 10);
+        let (journal, ..) = open(&disk);
+        let places = fill(&journal);
+        let first = places[0].segment();
+        places.into_iter().filter(|at| at.segment() < first + segments).for_each(|at| settle(&journal, at));
+        journal.reclaim().unwrap();
+        let put = journal.append_one(held(&[1; 4000]), Urgency::Normal);
+        assert!(put.is_ok(), "{segments} segments are free: {:?}", journal.health());
+        assert!(journal.health().has_reserve);
+    }
+}
+
+/// A disk on which the names are flushed when the test says so.
+struct Slow {
+    disk: SimulatedDisk,
+    is_slow: AtomicBool,
+    has_begun: Mutex<Sender<()>>,
+    may_go_on: Mutex<Receiver<()>>,
+}
+
+impl Storage for Slow {
+    fn flush_names(&self) -> io::Result<()> {
+        if self.is_slow.swap(false, Ordering::SeqCst) {
+            self.has_begun.lock().unwrap().send(()).unwrap();
+            self.may_go_on.lock().unwrap().recv().unwrap();
+        }
+        self.disk.flush_names()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.open(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.disk.create(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn lock(&self, name: &str) -> io::Result<Box<dyn StorageLock>> {
+        self.disk.lock(name)
+    }
+
+    fn kind(&self) -> io::Result<FileSystem> {
+        self.disk.kind()
+    }
+}
+
+#[test]
+fn a_close_that_waits_for_segments_to_go_is_woken() {
+    let (begun, has_begun) = channel();
+    let (go_on, may_go_on) = channel();
+    let slow = Arc::new(Slow {
+        disk: SimulatedDisk::new(),
+        is_slow: AtomicBool::new(false),
+        has_begun: Mutex::new(begun),
+        may_go_on: Mutex::new(may_go_on),
+    });
+    let (journal, _) = Journal::open(slow.clone(), SMALL, 7, |_| {}).unwrap();
+    let places: Vec<_> = (0..20).map(|n| send(&journal, &[n; 8000], Level::Synced)).collect();
+    places.into_iter().for_each(|at| settle(&journal, at));
+    slow.is_slow.store(true, Ordering::SeqCst);
+    let (reclaiming, closing) = (journal.clone(), journal.clone());
+    let reclaimed = std::thread::spawn(move || reclaiming.reclaim());
+    has_begun.recv().unwrap();
+    let (closed, is_closed) = channel();
+    std::thread::spawn(move || closed.send(closing.close()).unwrap());
+    // Until it sleeps: there is nothing to be seen of that.
+    std::thread::sleep(Duration::from_millis(50));
+    go_on.send(()).unwrap();
+    let _ = reclaimed.join().unwrap();
+    is_closed.recv_timeout(Duration::from_secs(10)).expect("it was woken").unwrap();
 }

@@ -115,6 +115,7 @@ impl Shared {
         }
         let done = self.reclaim_all();
         self.state.lock().is_reclaiming = false;
+        self.changed(); // whoever closes has waited for this
         done
     }
 
@@ -159,7 +160,7 @@ impl Shared {
         let mut failed = None;
         let mut gone = Vec::new();
         for &number in free {
-            let plan = self.state.lock().sound()?.plan_retire(number);
+            let plan = self.state.lock().sound()?.plan_retire(number, &gone);
             match guarded(|| plan.run(&*self.storage)) {
                 Ok(()) => gone.push(plan),
                 Err(error) => failed = Some(error),

@@ -1,7 +1,7 @@
 //! The next segment: made by one thread that has both roles, while all others wait.
 
 use super::{Level, Shared, State, guarded};
-use crate::journal::{AppendError, CommitError, Log, Poison, RollError, Urgency, is_full};
+use crate::journal::{AppendError, CommitError, Log, Poison, RollError, Settings, Urgency, is_full};
 use crate::panics::contained;
 use crate::storage::StorageFile;
 use std::io;
@@ -124,7 +124,7 @@ impl Shared {
             }
         })?;
         let Some(settings) = settings else { return Ok(()) };
-        let made = guarded(|| Log::make_reserve(&*self.storage, &settings));
+        let made = self.make_reserve(&settings);
         let mut state = self.state.lock();
         state.is_rolling = false;
         if let (Ok(()), Some(log)) = (&made, &mut state.log) {
@@ -136,5 +136,20 @@ impl Shared {
             true => AppendError::Full,
             false => AppendError::Storage(Arc::new(error)),
         })
+    }
+
+    /// Where there is no room for it there is that of the spare segments.
+    fn make_reserve(&self, settings: &Settings) -> io::Result<()> {
+        loop {
+            let made = guarded(|| Log::make_reserve(&*self.storage, settings));
+            let spare = match &made {
+                Err(error) if is_full(error) => self.state.lock().log.as_mut().and_then(Log::take_spare),
+                _ => None,
+            };
+            match spare {
+                Some(name) => guarded(|| self.storage.remove(&name))?,
+                None => return made,
+            }
+        }
     }
 }

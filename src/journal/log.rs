@@ -262,9 +262,11 @@ impl Log {
     }
 
     /// A segment that was put down as freed: its file gets another name, or none.
-    pub(crate) fn plan_retire(&mut self, number: u32) -> Retire {
+    /// Those before it have theirs, and were not adopted yet.
+    pub(crate) fn plan_retire(&mut self, number: u32, before: &[Retire]) -> Retire {
         let is_damaged = self.segments.get_mut(number).is_some_and(|segment| segment.is_damaged);
-        let keep = self.settings.recycle && self.files.spares.len() < self.settings.spares_max;
+        let spares = self.files.spares.len() + before.iter().filter(|retired| retired.is_spare).count();
+        let keep = self.settings.recycle && spares < self.settings.spares_max;
         let to = match (is_damaged, keep) {
             (true, _) => Some(names::damaged(number)),
             (false, true) => Some(names::spare(number)),
@@ -305,6 +307,11 @@ impl Log {
     pub(crate) fn disk_bytes(&self) -> u64 {
         let aside = self.files.spares.len() as u64 + u64::from(self.files.has_reserve);
         self.segments.disk_bytes() + aside * u64::from(self.settings.segment_bytes)
+    }
+
+    /// The file of a spare segment, to be removed: there is better use for its room.
+    pub(crate) fn take_spare(&mut self) -> Option<String> {
+        self.files.spares.pop().map(names::spare)
     }
 
     pub(crate) fn spares(&self) -> usize {
