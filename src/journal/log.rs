@@ -243,16 +243,21 @@ impl Log {
 
     // ---- what is not needed any more ----
 
-    /// Puts down that these are freed, if that was not said before. They may go when this is on the disk.
+    /// Puts down that these are freed, if that was not said before. They may go when this is on the disk. It stands there
+    /// twice, for without it the next recovery would look for files that are gone.
     pub(crate) fn put_freed(&mut self, numbers: &[u32]) {
         let new: Vec<u32> = numbers.iter().copied().filter(|number| self.freed.insert(*number)).collect();
         if !new.is_empty() {
-            self.tail.put(&[Sealed::own(own::FREED, &own::numbers(&new))], self.synced, |_| {});
+            let numbers = own::numbers(&new);
+            for _ in 0..2 {
+                self.tail.put(&[Sealed::own(own::FREED, &numbers)], self.synced, |_| {});
+            }
         }
     }
 
     pub(crate) fn fits_freed(&self, numbers: &[u32]) -> bool {
-        self.tail.fits(&[Sealed::own(own::FREED, &own::numbers(numbers))])
+        let numbers = own::numbers(numbers);
+        self.tail.fits(&[Sealed::own(own::FREED, &numbers); 2])
     }
 
     /// How to read a segment that is not being written.

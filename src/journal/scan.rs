@@ -50,17 +50,16 @@ impl<'f> Scan<'f> {
                 return Ok(at);
             }
             let Some(frame) = self.next_frame(at)? else {
-                if is_known && visit(Found::Bad(at..self.end)) == Go::On {
+                if is_known {
                     self.without_head(at, self.end, visit)?;
                 }
                 return Ok(at);
             };
-            let is_missing = frame.previous != at;
-            if is_missing
-                && (visit(Found::Bad(at..frame.offset)) == Go::Stop
-                    || self.without_head(at, frame.offset, visit)? == Go::Stop)
-            {
-                return Ok(at);
+            if frame.previous != at {
+                let end = if frame.previous > at { frame.previous } else { frame.offset };
+                if self.without_head(at, end, visit)? == Go::Stop {
+                    return Ok(at);
+                }
             }
             if visit(Found::Frame(frame)) == Go::Stop || self.records(&frame, visit)? == Go::Stop {
                 return Ok(at);
@@ -83,9 +82,9 @@ impl<'f> Scan<'f> {
     /// Is there a record behind a frame's head that cannot be read, at the end of the journal?
     pub(crate) fn has_records_without_head(&mut self, at: u32, end: u32) -> io::Result<bool> {
         let mut has = false;
-        self.without_head(at, end, &mut |_| {
-            has = true;
-            Go::Stop
+        self.without_head(at, end, &mut |found| {
+            has |= matches!(found, Found::Record(_));
+            if has { Go::Stop } else { Go::On }
         })?;
         Ok(has)
     }
@@ -127,33 +126,42 @@ impl<'f> Scan<'f> {
             (good, Go::On) if good == frame.body_bytes as usize => return Ok(Go::On),
             (good, Go::On) => good,
         };
-        let is_whole = body.len() == frame.body_bytes as usize;
-        let behind = if is_whole { behind(&body[good..], id, frame.body() + good as u32) } else { Vec::new() };
-        let bad_end = behind.last().map_or(frame.end(), |start| frame.body() + (good + start) as u32);
-        if visit(Found::Bad(frame.body() + good as u32..bad_end)) == Go::Stop {
-            return Ok(Go::Stop);
-        }
-        let rest = &body[(bad_end - frame.body()).min(body.len() as u32) as usize..];
-        Ok(forward(rest, id, bad_end, visit).1)
+        let wanted = frame.body_bytes as usize - good;
+        Ok(around(&body[good..], wanted, id, frame.body() + good as u32, visit))
     }
 
-    /// The records of a frame whose head is lost: they begin where it ends.
-    fn without_head(&mut self, at: u32, end: u32, visit: &mut dyn FnMut(Found<'_>) -> Go) -> io::Result<Go> {
-        let id = self.id;
-        for head in [at, aligned(at, BLOCK)] {
-            let body = head + frame::HEAD as u32;
-            if body >= end {
-                continue;
+    /// What there is between `at` and `end`, where a frame ended whose head is lost: its records begin behind the head, and
+    /// the last one ends where it ended.
+    pub(crate) fn without_head(&mut self, at: u32, end: u32, visit: &mut dyn FnMut(Found<'_>) -> Go) -> io::Result<Go> {
+        let (id, wanted) = (self.id, (end - at) as usize);
+        let bytes = self.window.from(at.into(), wanted)?;
+        let bytes = &bytes[..bytes.len().min(wanted)];
+        let bodies = [at, aligned(at, BLOCK)].map(|head| (head - at) as usize + frame::HEAD);
+        let is_body =
+            |body: &usize| bytes.get(*body..).is_some_and(|bytes| record::read(bytes, id, at + *body as u32).is_some());
+        let mut good = 0;
+        if let Some(body) = bodies.into_iter().find(is_body) {
+            if visit(Found::Bad(at..at + body as u32)) == Go::Stop {
+                return Ok(Go::Stop);
             }
-            let wanted = (end - body) as usize;
-            let bytes = self.window.from(body.into(), wanted)?;
-            let (good, go) = forward(&bytes[..bytes.len().min(wanted)], id, body, visit);
-            if good > 0 || go == Go::Stop {
+            let (records, go) = forward(&bytes[body..], id, at + body as u32, visit);
+            good = body + records;
+            if go == Go::Stop || good == wanted {
                 return Ok(go);
             }
         }
-        Ok(Go::On)
+        Ok(around(&bytes[good..], wanted - good, id, at + good as u32, visit))
     }
+}
+
+/// Tells what is bad at the start of `bytes`, which should be `wanted` bytes, and the records behind it.
+fn around(bytes: &[u8], wanted: usize, id: SegmentId, offset: u32, visit: &mut dyn FnMut(Found<'_>) -> Go) -> Go {
+    let behind = if bytes.len() == wanted { behind(bytes, id, offset) } else { Vec::new() };
+    let bad = behind.last().copied().unwrap_or(wanted);
+    if visit(Found::Bad(offset..offset + bad as u32)) == Go::Stop {
+        return Go::Stop;
+    }
+    forward(&bytes[bad.min(bytes.len())..], id, offset + bad as u32, visit).1
 }
 
 /// Tells the records at the start of `bytes`, and says how far they reach.

@@ -71,7 +71,7 @@ fn is_ours(files: &[(String, File)]) -> Result<bool, OpenError> {
 }
 
 fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, File)]) -> Result<Looked, OpenError> {
-    let (store, _) = header(storage, names::STORE)?;
+    let store = small(storage, names::STORE)?;
     let mut looked = Looked {
         lock,
         store: store.store,
@@ -94,7 +94,7 @@ fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, 
                 looked.segments.insert(*number, (header, file));
             }
             File::Closed => {
-                let (closed, _) = header(storage, name)?;
+                let closed = small(storage, name)?;
                 if closed.store != looked.store {
                     return Err(OpenError::OfAnother { file: name.clone() });
                 }
@@ -115,6 +115,14 @@ fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, 
             Err(OpenError::Missing { file: names::segment(closed.segment()) })
         }
         _ => Ok(looked),
+    }
+}
+
+/// The header in one of the small files. A segment that was given its name is none.
+fn small(storage: &dyn Storage, name: &str) -> Result<Header, OpenError> {
+    match header(storage, name)?.0 {
+        header if header.number == 0 => Ok(header),
+        segment => Err(OpenError::Renamed { file: name.into(), is: segment.number }),
     }
 }
 

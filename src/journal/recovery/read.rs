@@ -3,6 +3,7 @@
 use super::look::Looked;
 use crate::journal::bytes::{BLOCK, aligned};
 use crate::journal::error::{Doing, OpenError};
+use crate::journal::frames::Frames;
 use crate::journal::groups::{Groups, Kept};
 use crate::journal::life::Segments;
 use crate::journal::names;
@@ -40,40 +41,41 @@ pub(super) fn read(looked: &Looked, tell: &mut dyn FnMut(&[Record<'_>])) -> Resu
         cut: None,
     };
     let Some((&last, (header, file))) = looked.segments.last_key_value() else { return Ok(reading) };
-    let table = table(header, &**file)?;
-    let mut missing = Vec::new();
-    for (&number, &end) in &table {
-        match looked.segments.get(&number) {
-            Some((older, _)) if end > older.bytes => return Err(no_table(header.number)),
-            Some((header, file)) => {
-                sealed(&mut reading, header, &**file, end, tell).map_err(reading_failed(number))?;
+    let (table, begun) = table(header, &**file)?;
+    let mut missing = table.keys().filter(|number| !looked.segments.contains_key(number)).peekable();
+    if missing.peek().is_some() {
+        let freed = freed(header, &**file).map_err(reading_failed(last))?;
+        if let Some(number) = missing.find(|number| !freed.contains(number)) {
+            return Err(OpenError::Missing { file: names::segment(*number) });
+        }
+    }
+    for (number, &end) in &table {
+        if let Some((older, file)) = looked.segments.get(number) {
+            if end > older.bytes {
+                return Err(no_table(header.number));
             }
-            None => missing.push(number),
+            sealed(&mut reading, older, &**file, end, tell).map_err(reading_failed(*number))?;
         }
     }
-    let freed = tail(&mut reading, looked, header, &**file, tell)?;
-    match missing.iter().find(|number| !freed.contains(number)) {
-        Some(number) => Err(OpenError::Missing { file: names::segment(*number) }),
-        None => {
-            reading.report.segments = reading.segments.len() as u64;
-            debug_assert!(reading.segments.contains(last));
-            Ok(reading)
-        }
-    }
+    tail(&mut reading, looked, header, &**file, begun, tell)?;
+    reading.report.segments = reading.segments.len() as u64;
+    debug_assert!(reading.segments.contains(last));
+    Ok(reading)
 }
 
 fn reading_failed(number: u32) -> impl FnOnce(io::Error) -> OpenError {
     Doing::Reading(names::segment(number)).failed()
 }
 
-/// Which segments there were when the last one was made, and where each of them ends.
-fn table(header: &Header, file: &dyn StorageFile) -> Result<BTreeMap<u32, u32>, OpenError> {
-    let mut found = None;
+/// Which segments there were when the last one was made, and where each of them ends; and where this table ends, the second
+/// time. Up to there the segment was on the disk before it had its name.
+fn table(header: &Header, file: &dyn StorageFile) -> Result<(BTreeMap<u32, u32>, Position), OpenError> {
+    let mut found: Option<Vec<_>> = None;
     let mut scan = Scan::new(file, header.id(), header.bytes).map_err(reading_failed(header.number))?;
     let mut look = |thing: Found<'_>| match thing {
         Found::Record(record) if record.is_own => match own::read(record.kind, record.body) {
             Own::Table(table) if table.iter().all(|(number, end)| *number < header.number && *end >= BLOCK) => {
-                found = Some(table.into_iter().collect());
+                found = Some(table);
                 Go::Stop
             }
             _ => Go::On,
@@ -83,11 +85,32 @@ fn table(header: &Header, file: &dyn StorageFile) -> Result<BTreeMap<u32, u32>, 
         Found::Frame(_) | Found::Bad(_) => Go::On,
     };
     scan.run(false, &mut look).map_err(reading_failed(header.number))?;
-    found.ok_or_else(|| no_table(header.number))
+    let found = found.ok_or_else(|| no_table(header.number))?;
+    let mut frames = Frames::new(header.id(), header.bytes);
+    frames.begin(&own::table(found.iter().copied()), header.before);
+    Ok((found.into_iter().collect(), frames.end()))
 }
 
 fn no_table(number: u32) -> OpenError {
     OpenError::Damaged { file: names::segment(number), what: "the table of the segments before it" }
+}
+
+/// Which segments were freed since the last one was made. Also from behind the journal's end: it says why a file is gone.
+fn freed(header: &Header, file: &dyn StorageFile) -> io::Result<Vec<u32>> {
+    let mut freed = Vec::new();
+    let mut look = |found: Found<'_>| {
+        if let Found::Record(record) = found
+            && record.is_own
+            && let Own::Freed(numbers) = own::read(record.kind, record.body)
+        {
+            freed.extend(numbers);
+        }
+        Go::On
+    };
+    let mut scan = Scan::new(file, header.id(), header.bytes)?;
+    let end = scan.run(false, &mut look)?;
+    scan.without_head(end, end.saturating_add(2 * BLOCK).min(header.bytes), &mut look)?;
+    Ok(freed)
 }
 
 /// A segment that was flushed to its end before another one was made: whatever is damaged in it is rot.
@@ -142,24 +165,24 @@ fn damaged(report: &mut RecoveryReport, segments: &mut Segments, number: u32, pl
     }
 }
 
-/// The segment that was being written. Says which segments were freed since it was made.
+/// The segment that was being written.
 fn tail(
     reading: &mut Reading,
     looked: &Looked,
     header: &Header,
     file: &dyn StorageFile,
+    begun: Position,
     tell: &mut dyn FnMut(&[Record<'_>]),
-) -> Result<Vec<u32>, OpenError> {
+) -> Result<(), OpenError> {
     let number = header.number;
     let failed = || reading_failed(number);
     reading.segments.add(number, file.size().map_err(failed())?.min(u32::MAX.into()) as u32);
     let mut pass = Pass {
         reading,
         number,
-        proven: looked.closed.max(Position::new(number, BLOCK)),
+        proven: looked.closed.max(begun),
         groups: Groups::default(),
         cut: None,
-        freed: Vec::new(),
         next: None,
         marks: Scan::new(file, header.id(), header.bytes).map_err(failed())?,
         failed: None,
@@ -172,10 +195,9 @@ fn tail(
     }
     if pass.proven.offset() > whole && pass.cut.is_none() {
         // It was longer once, and what is missing was safe.
-        damaged(&mut pass.reading.report, &mut pass.reading.segments, number, whole..pass.proven.offset());
-        pass.groups.miss();
+        scan.without_head(whole, pass.proven.offset(), &mut |found| pass.take(found)).map_err(failed())?;
     }
-    let (proven, freed, next) = (pass.proven, pass.freed, pass.next);
+    let (proven, next) = (pass.proven, pass.next);
     let (cut, unfinished) = (pass.cut, pass.groups.unfinished());
     if let Some(next) = next {
         return Err(OpenError::Missing { file: names::segment(next) });
@@ -193,11 +215,13 @@ fn tail(
             reading.cut = Some((ends, bytes));
         }
     }
-    reading.end = if reading.unproven.is_empty() { Position::new(number, ends).max(proven) } else { proven };
+    // Behind it nothing was told from here. And always where a frame ends: a frame that is cut would be damage to whoever
+    // reads it next.
+    reading.end = proven;
     if let Some(segment) = reading.segments.get_mut(number) {
         segment.end = reading.end.offset();
     }
-    Ok(freed)
+    Ok(())
 }
 
 /// One pass over the last segment.
@@ -209,7 +233,6 @@ struct Pass<'p> {
     groups: Groups,
     /// Where a frame was cut short, and up to where it would have reached.
     cut: Option<Range<u32>>,
-    freed: Vec<u32>,
     /// The segment that follows, if this one was sealed.
     next: Option<u32>,
     /// Looks ahead for commit marks.
@@ -227,9 +250,8 @@ impl Pass<'_> {
                 self.tell_proven();
             }
             Found::Record(record) if record.is_own => match own::read(record.kind, record.body) {
-                Own::Freed(numbers) => self.freed.extend(numbers),
                 Own::Seal(next) => self.next = Some(next),
-                Own::Table(_) | Own::Unknown => {}
+                Own::Table(_) | Own::Freed(_) | Own::Unknown => {}
             },
             Found::Record(record) => self.record(record),
             Found::Bad(place) => return self.bad(place),
