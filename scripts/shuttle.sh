@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Whole-queue scenarios under random schedules (tests/schedules.rs).
 #
-#   REDELIVER_SCHEDULES  how many in all (default: 100000; nightly: 10000000)
+#   REDELIVER_SCHEDULES  how many in all (default: 20000; nightly: 10000000)
 #   SEED                 of the first
 # Arguments choose scenarios, as with `cargo test`.
 # shellcheck source=scripts/common.sh

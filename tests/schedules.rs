@@ -1,7 +1,7 @@
 //! Whole-queue scenarios under thousands of random schedules: every lock, atomic and sleep is a point where any other thread
 //! may go on. `scripts/shuttle.sh` runs them; loom's models cover the same pieces one by one, and every schedule of them.
 //!
-//! `REDELIVER_SCHEDULES=N` is how many schedules in all (100,000 unless it says otherwise), `SEED=N` the first of their seeds.
+//! `REDELIVER_SCHEDULES=N` is how many schedules in all (20,000 unless it says otherwise), `SEED=N` the first of their seeds.
 //! A failing schedule is printed with the seed that replays it.
 #![cfg(shuttle)]
 #![allow(clippy::disallowed_methods, reason = "a test is the outside: it writes evidence")]
@@ -35,7 +35,7 @@ const SCENARIOS: usize = 11;
 /// Half of the schedules take a random step each time; the other half preempt seldom, but at the worst moments.
 fn scenario(name: &str, body: impl Fn() + Send + Sync + 'static) {
     let all: usize =
-        std::env::var("REDELIVER_SCHEDULES").map_or(100_000, |n| n.parse().expect("a number of schedules"));
+        std::env::var("REDELIVER_SCHEDULES").map_or(20_000, |n| n.parse().expect("a number of schedules"));
     let (half, seed) = (all.div_ceil(2 * SCENARIOS), seed());
     let body = Arc::new(body);
     let steps = Arc::new(AtomicUsize::new(0));
