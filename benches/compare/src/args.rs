@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-pub const CELLS: [&str; 7] = ["one-thread", "1p1c", "2p2c", "batch", "latency", "held", "memory"];
+pub const CELLS: [&str; 10] =
+    ["one-thread", "1p1c", "2p2c", "batch", "latency", "held", "memory", "written", "synced", "scan"];
 
 pub const HELP: &str = "\
 Compares redeliver with channels that track nothing and with a naive queue that tracks, in interleaved rounds.
 
-  --cells LIST       of one-thread,1p1c,2p2c,batch,latency,held,memory (default: all)
+  --cells LIST       of one-thread,1p1c,2p2c,batch,latency,held,memory,
+                     and of the journal: written,synced,scan (default: all)
   --payload LIST     of u64,64b,string (default: all)
   --peers LIST       of crossbeam,std,flume,kanal,ledger (default: all)
   --capacities LIST  of 128 at least (default: 1024,65536)
@@ -20,6 +22,7 @@ Compares redeliver with channels that track nothing and with a naive queue that 
   --messages N       in a pass (default: what each contender does in about 30 ms)
   --pin              pin each thread to a CPU
   --near NS          a cache line one way under this is near (default: 100)
+  --dir DIR          where the journal's cells write (default: the system's directory for such things)
   --quick            5 rounds of 5 ms, only to see that it runs
   --json FILE        every round, as JSON
 ";
@@ -38,6 +41,9 @@ pub struct Args {
     pub latency_pass: Duration,
     pub pin: bool,
     pub near_ns: f64,
+    /// Only to see that it runs.
+    pub quick: bool,
+    pub dir: PathBuf,
     pub json: Option<PathBuf>,
 }
 
@@ -57,10 +63,11 @@ impl Args {
             latency_pass: Duration::from_millis(100),
             pin: false,
             near_ns: 100.0,
+            quick: false,
+            dir: std::env::temp_dir(),
             json: None,
         };
         let mut rounds = None;
-        let mut quick = false;
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
@@ -73,7 +80,8 @@ impl Args {
                 "--messages" => args.messages = Some(positive(&value()?)?),
                 "--pin" => args.pin = true,
                 "--near" => args.near_ns = positive(&value()?)?,
-                "--quick" => quick = true,
+                "--dir" => args.dir = value()?.into(),
+                "--quick" => args.quick = true,
                 "--json" => args.json = Some(value()?.into()),
                 "--help" | "-h" => return Ok(None),
                 // What `cargo bench` adds.
@@ -81,12 +89,12 @@ impl Args {
                 _ => return Err(format!("unknown: {word}")),
             }
         }
-        if quick {
+        if args.quick {
             args.trial_messages = 20_000;
             args.pass = Duration::from_millis(5);
             args.latency_pass = Duration::from_millis(20);
         }
-        args.rounds = rounds.unwrap_or(if quick { 5 } else { 21 });
+        args.rounds = rounds.unwrap_or(if args.quick { 5 } else { 21 });
         args.tries = args.tries.max(if args.tries == 0 { 4 * args.rounds } else { args.rounds });
         Ok(Some(args))
     }

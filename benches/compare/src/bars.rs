@@ -1,4 +1,4 @@
-//! What the ratios have to reach: the bars of the issue "The core", and two of the speed page.
+//! What the ratios have to reach: the bars of the issue "The core", two of the speed page, and the journal's.
 
 use crate::cells::throughput::Shape;
 use crate::payload::Kind;
@@ -62,6 +62,12 @@ impl Bar {
     /// Latency over crossbeam's, at most.
     pub fn of_latency(subject: &str, rate: u64, percentile: &str) -> Option<Bar> {
         if subject == "ours" && rate == 1_000_000 && percentile == "p50" { Bar::issue(1.5) } else { None }
+    }
+
+    /// The journal over the raw limit of its directory, at least.
+    #[cfg(feature = "ours")]
+    pub fn of_journal(limit: f64) -> Option<Bar> {
+        Some(Bar { limit, judged: Judged::Quartile, source: "journal" })
     }
 
     /// Throughput with some held over the same with none, at least: unchanged within 5 %.

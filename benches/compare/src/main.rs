@@ -55,6 +55,10 @@ fn main() -> ExitCode {
             "latency" => latency::cells(&mut bench),
             "held" => held::cells(&mut bench),
             "memory" => memory::cells(&mut bench),
+            #[cfg(feature = "ours")]
+            "written" | "synced" | "scan" => cells::journal::cells(&mut bench, cell),
+            #[cfg(not(feature = "ours"))]
+            "written" | "synced" | "scan" => println!("\n{cell}: left out, for the library is not built in"),
             shape => {
                 let shape =
                     Shape::ALL.into_iter().find(|known| known.name() == shape).expect("the arguments are checked");

@@ -1,6 +1,8 @@
 //! The cells of the comparison: each file knows how to measure one thing and in which cells it is asked for.
 
 pub mod held;
+#[cfg(feature = "ours")]
+pub mod journal;
 pub mod latency;
 pub mod memory;
 pub mod throughput;
