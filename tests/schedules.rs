@@ -34,8 +34,7 @@ const SCENARIOS: usize = 11;
 
 /// Half of the schedules take a random step each time; the other half preempt seldom, but at the worst moments.
 fn scenario(name: &str, body: impl Fn() + Send + Sync + 'static) {
-    let all: usize =
-        std::env::var("REDELIVER_SCHEDULES").map_or(20_000, |n| n.parse().expect("a number of schedules"));
+    let all: usize = std::env::var("REDELIVER_SCHEDULES").map_or(20_000, |n| n.parse().expect("a number of schedules"));
     let (half, seed) = (all.div_ceil(2 * SCENARIOS), seed());
     let body = Arc::new(body);
     let steps = Arc::new(AtomicUsize::new(0));

@@ -22,6 +22,7 @@ mod roll;
 mod serve;
 mod tick;
 
+use crate::clock::{Clock, SystemClock};
 use crate::journal::{
     self, AppendError, CommitError, Entry, Log, OpenError, Poison, Position, Record, RecoveryReport, Sealed, Settings,
     Urgency,
@@ -111,7 +112,9 @@ impl Journal {
         seed: u64,
         mut tell: impl FnMut(&[Record<'_>]),
     ) -> Result<(Journal, RecoveryReport), OpenError> {
-        let (log, report) = journal::open(storage.clone(), settings, seed, &mut tell)?;
+        let began = SystemClock.now();
+        let (log, mut report) = journal::open(storage.clone(), settings, seed, &mut tell)?;
+        report.took = SystemClock.now().saturating_duration_since(began);
         let state = State {
             log: Some(log),
             end: Position::START,
