@@ -5,7 +5,7 @@
 use redeliver::internals::{
     AppendError, CommitError, Entry, Journal, Level, Life, OpenError, Position, RecoveryReport, Settings, Tail, Urgency,
 };
-use redeliver::storage::{FileSystem, SimulatedDisk, Storage, StorageFile, StorageLock};
+use redeliver::storage::{Call, Fault, FileSystem, SimulatedDisk, Storage, StorageFile, StorageLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -290,7 +290,6 @@ fn a_full_disk_refuses_what_takes_room_and_goes_on_by_itself() {
 
 #[test]
 fn a_failed_flush_poisons() {
-    use redeliver::storage::{Call, Fault};
     let disk = SimulatedDisk::new();
     let (journal, ..) = open(&disk);
     send(&journal, b"safe", Level::Synced);
@@ -343,6 +342,63 @@ fn spares_do_not_keep_a_full_disk_full() {
         assert!(put.is_ok(), "{segments} segments are free: {:?}", journal.health());
         assert!(journal.health().has_reserve);
     }
+}
+
+#[test]
+fn segments_go_while_others_write_without_a_pause() {
+    let (journal, ..) = open(&SimulatedDisk::new());
+    let mut now = Instant::now();
+    let mut places = Vec::new();
+    for n in 0..1000_u32 {
+        places.push(send(&journal, &[n as u8; 1000], Level::Written));
+        if places.len() > 20 {
+            settle(&journal, places.remove(0));
+        }
+        now += Duration::from_millis(1);
+        journal.tick(now);
+        assert!(journal.health().segments <= 4, "behind {n}: {:?}", journal.health());
+    }
+}
+
+#[test]
+fn segments_that_could_not_go_go_later() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    let places: Vec<_> = (0..40).map(|n| send(&journal, &[n; 4000], Level::Synced)).collect();
+    places.into_iter().for_each(|at| settle(&journal, at));
+    disk.fail(Fault::new(0, io::ErrorKind::Other).on(&[Call::Rename, Call::Remove]).for_good());
+    let now = Instant::now();
+    let again = journal.tick(now).expect("not everything is done");
+    disk.heal();
+    let mut next = Some(again);
+    while let Some(then) = next.filter(|then| *then < now + Duration::from_secs(5)) {
+        next = journal.tick(then);
+    }
+    assert_eq!(journal.health().segments, 1, "{:?}", journal.health());
+}
+
+/// Each of these takes a block, for each is flushed: together they take all of the reserve.
+#[test]
+fn to_free_a_segment_there_is_always_room() {
+    let disk = SimulatedDisk::with_room(400 << 10);
+    let (journal, ..) = open(&disk);
+    let places = fill(&journal);
+    let last = places.last().unwrap().segment();
+    let mut places = places.into_iter();
+    let mut settled = 0;
+    for at in places.by_ref().take_while(|at| at.segment() + 2 < last) {
+        settle(&journal, at);
+        settled += 1;
+    }
+    assert!(settled > 15);
+    // Whatever else frees room, until there is none left for it.
+    let of = [last];
+    let effect = Entry { kind: 2, life: Life::Effect(&of), body: b"settled" };
+    while let Ok((_, end)) = journal.append_one(effect, Urgency::FreesRoom) {
+        journal.commit(end, Level::Synced).unwrap();
+    }
+    journal.reclaim().expect("room to say which segments are free");
+    journal.append_one(held(&[1; 4000]), Urgency::Normal).expect("and then there is room");
 }
 
 /// A disk on which the names are flushed when the test says so.

@@ -5,6 +5,9 @@ use crate::journal::{AppendError, CommitError, Entry, Found, Go, Life, Position,
 use std::io;
 use std::sync::Arc;
 
+/// So many fit into the block that is kept for them, twice.
+const FREED_MAX: usize = 400;
+
 impl Journal {
     /// Takes out the segments in which nothing lives, as [`tick`](Self::tick) does.
     ///
@@ -114,7 +117,12 @@ impl Shared {
             }
         }
         let done = self.reclaim_all();
-        self.state.lock().is_reclaiming = false;
+        let mut state = self.state.lock();
+        state.is_reclaiming = false;
+        if let (Err(_), Some(log)) = (&done, &mut state.log) {
+            log.segments.ask_again();
+        }
+        drop(state);
         self.changed(); // whoever closes has waited for this
         done
     }
@@ -122,7 +130,8 @@ impl Shared {
     /// As long as there is one: what is gone may have kept others.
     fn reclaim_all(&self) -> Result<(), AppendError> {
         loop {
-            let free = self.state.lock().usable()?.segments.free();
+            let mut free = self.state.lock().usable()?.segments.free();
+            free.truncate(FREED_MAX);
             if free.is_empty() {
                 return Ok(());
             }

@@ -130,6 +130,10 @@ impl State {
         if due.written > log.written && due.written <= log.tail.end() {
             return Duty::Commit(due.written, Level::Written);
         }
+        // Before what waits for its time: who writes without a pause always has something that does.
+        if log.segments.may_be_free() && !log.segments.free().is_empty() {
+            return Duty::Reclaim;
+        }
         let is_dirty = log.tail.end() > log.synced;
         if is_dirty || log.needs_mark() {
             due.idle_since = None;
@@ -141,9 +145,6 @@ impl State {
             return if is_dirty { Duty::Commit(log.tail.end(), Level::Synced) } else { Duty::Mark };
         }
         due.since = None;
-        if log.segments.may_be_free() && !log.segments.free().is_empty() {
-            return Duty::Reclaim;
-        }
         if log.is_trimmed() {
             return Duty::Rest(None);
         }

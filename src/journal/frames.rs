@@ -57,16 +57,25 @@ impl Frames {
     /// How large a segment must be: what was wished for, unless its tables would leave no room for the largest group.
     pub(crate) fn segment_bytes(wished: u32, table_bytes: usize) -> u32 {
         let tables = 2 * (table_bytes as u64 + u64::from(BLOCK));
-        let least = tables + Frames::group_bytes_max(wished) + 4 * u64::from(BLOCK);
+        let least = tables + Frames::group_bytes_max(wished) + 5 * u64::from(BLOCK);
         wished.max(aligned(least.min(1 << 31) as u32, BLOCK))
     }
 
-    /// Is there room in the segment? The last block is for its seal.
+    /// Is there room in the segment? The last block is for its seal, and the one before for what the journal itself has to say
+    /// so that there is room again.
     pub(crate) fn fits(&self, group: &[Sealed<'_>]) -> bool {
+        self.fits_before(2 * BLOCK, group)
+    }
+
+    pub(crate) fn fits_own(&self, group: &[Sealed<'_>]) -> bool {
+        self.fits_before(BLOCK, group)
+    }
+
+    fn fits_before(&self, kept: u32, group: &[Sealed<'_>]) -> bool {
         let bytes = group_bytes(group);
         // Two neighbours among frames hold more than BODY_MAX together.
         let heads = frame::HEAD as u64 * (2 + 2 * bytes / frame::BODY_MAX as u64);
-        !self.is_ended && u64::from(self.end_offset()) + heads + bytes <= u64::from(self.segment_bytes - BLOCK)
+        !self.is_ended && u64::from(self.end_offset()) + heads + bytes <= u64::from(self.segment_bytes - kept)
     }
 
     /// Nothing fits any more: the rest of the segment was given back.

@@ -81,6 +81,11 @@ impl Segments {
         self.may_be_free
     }
 
+    /// What was free could not go.
+    pub(crate) fn ask_again(&mut self) {
+        self.may_be_free = true;
+    }
+
     fn is_pinned(&self, segment: &Segment) -> bool {
         if planted!("the-freed-are-not-pinned") {
             return false;

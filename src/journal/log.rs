@@ -257,7 +257,7 @@ impl Log {
 
     pub(crate) fn fits_freed(&self, numbers: &[u32]) -> bool {
         let numbers = own::numbers(numbers);
-        self.tail.fits(&[Sealed::own(own::FREED, &numbers); 2])
+        self.tail.fits_own(&[Sealed::own(own::FREED, &numbers); 2])
     }
 
     /// How to read a segment that is not being written.
