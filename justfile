@@ -19,6 +19,10 @@ shuttle *args:
 loom *args:
     scripts/loom.sh {{args}}
 
+# The journal on disks that lose power, fail or are full (Linux, as root)
+kernel *args:
+    scripts/kernel.sh {{args}}
+
 # The suite under AddressSanitizer (needs nightly)
 asan *args:
     scripts/asan.sh {{args}}

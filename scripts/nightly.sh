@@ -9,6 +9,7 @@ export REDELIVER_TIER=nightly
 export SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 say "SEED=$SEED"
 scripts/test.sh
+scripts/kernel.sh
 scripts/shuttle.sh
 scripts/asan.sh
 FUZZ_SECONDS=${FUZZ_SECONDS:-5400} scripts/fuzz.sh

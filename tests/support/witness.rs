@@ -212,7 +212,15 @@ impl Witness {
 /// What a child does: opens the journal, and writes until it is killed, or until the journal refuses.
 pub(crate) fn write_until_killed(path: &Path, settings: Settings, round: u32, seed: u64, senders: u8) {
     say("opening");
-    let (journal, _, told) = open(path, settings, seed);
+    let mut told = Told::default();
+    let opened = FileStorage::create(path).map_err(|error| error.to_string()).and_then(|storage| {
+        let opened = Journal::open(Arc::new(storage), settings, seed, |group| told.take(group));
+        opened.map_err(|error| error.to_string())
+    });
+    let journal = match opened {
+        Ok((journal, _)) => journal,
+        Err(error) => return say(format_args!("refused: {error}")),
+    };
     journal.serve().unwrap();
     say("opened");
     std::thread::scope(|scope| {
