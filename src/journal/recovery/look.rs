@@ -8,15 +8,15 @@ use crate::journal::names::{self, File};
 use crate::journal::position::Position;
 use crate::journal::segment::{self, Header, Read};
 use crate::journal::window::read_full;
-use crate::storage::{FileSystem, Storage, StorageFile, StorageLock};
+use crate::storage::{FileSystem, Storage, StorageLock};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
 pub(super) struct Looked {
     pub(super) lock: Box<dyn StorageLock>,
     pub(super) store: StoreId,
-    pub(super) segments: BTreeMap<u32, (Header, Arc<dyn StorageFile>)>,
+    /// Their files are not open: there may be more than a process may have open.
+    pub(super) segments: BTreeMap<u32, Header>,
     pub(super) has_reserve: bool,
     pub(super) spares: Vec<u32>,
     /// Files that were becoming something when a process ended.
@@ -84,14 +84,14 @@ fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, 
     for (name, file) in files {
         match file {
             File::Segment(number) => {
-                let (header, file) = header(storage, name)?;
+                let header = header(storage, name)?;
                 if header.store != looked.store {
                     return Err(OpenError::OfAnother { file: name.clone() });
                 }
                 if header.number != *number {
                     return Err(OpenError::Renamed { file: name.clone(), is: header.number });
                 }
-                looked.segments.insert(*number, (header, file));
+                looked.segments.insert(*number, header);
             }
             File::Closed => {
                 let closed = small(storage, name)?;
@@ -108,7 +108,7 @@ fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, 
     }
     let closed = looked.closed;
     match looked.segments.get(&closed.segment()) {
-        Some((header, _)) if closed.offset() > header.bytes => {
+        Some(header) if closed.offset() > header.bytes => {
             Err(OpenError::Damaged { file: names::CLOSED.into(), what: "the end of the journal" })
         }
         None if closed.segment() > looked.segments.keys().next_back().copied().unwrap_or(0) => {
@@ -120,18 +120,18 @@ fn look_at(storage: &dyn Storage, lock: Box<dyn StorageLock>, files: &[(String, 
 
 /// The header in one of the small files. A segment that was given its name is none.
 fn small(storage: &dyn Storage, name: &str) -> Result<Header, OpenError> {
-    match header(storage, name)?.0 {
+    match header(storage, name)? {
         header if header.number == 0 => Ok(header),
         segment => Err(OpenError::Renamed { file: name.into(), is: segment.number }),
     }
 }
 
-fn header(storage: &dyn Storage, name: &str) -> Result<(Header, Arc<dyn StorageFile>), OpenError> {
+fn header(storage: &dyn Storage, name: &str) -> Result<Header, OpenError> {
     let file = patiently(|| storage.open(name)).map_err(Doing::Reading(name.into()).failed())?;
     let mut block = vec![0; BLOCK as usize];
     let read = read_full(&*file, &mut block, 0).map_err(Doing::Reading(name.into()).failed())?;
     match Header::read(&block[..read]) {
-        Read::Header(header) => Ok((header, file)),
+        Read::Header(header) => Ok(header),
         Read::Newer(version) => Err(OpenError::Newer { file: name.into(), version, known: segment::VERSION }),
         Read::Damaged => Err(OpenError::Damaged { file: name.into(), what: "its header" }),
     }

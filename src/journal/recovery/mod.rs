@@ -34,6 +34,6 @@ pub(crate) fn open(
 ) -> Result<(Log, RecoveryReport), OpenError> {
     settings.check()?;
     let looked = look::look(&*storage, seed)?;
-    let read = read::read(&looked, tell)?;
+    let read = read::read(&*storage, &looked, tell)?;
     mend::mend(storage, settings, seed, looked, read, tell)
 }

@@ -6,6 +6,7 @@ use crate::journal::error::{Doing, OpenError};
 use crate::journal::frames::Frames;
 use crate::journal::groups::{Groups, Kept};
 use crate::journal::life::Segments;
+use crate::journal::make::patiently;
 use crate::journal::names;
 use crate::journal::own::{self, Own};
 use crate::journal::position::Position;
@@ -14,10 +15,11 @@ use crate::journal::report::{Damage, RecoveryReport, Tail};
 use crate::journal::scan::{Found, Go, Scan};
 use crate::journal::segment::Header;
 use crate::journal::window::read_full;
-use crate::storage::StorageFile;
+use crate::storage::{Storage, StorageFile};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 const SECTOR: u32 = 512;
 
@@ -32,7 +34,11 @@ pub(super) struct Reading {
     pub(super) cut: Option<(u32, Vec<u8>)>,
 }
 
-pub(super) fn read(looked: &Looked, tell: &mut dyn FnMut(&[Record<'_>])) -> Result<Reading, OpenError> {
+pub(super) fn read(
+    storage: &dyn Storage,
+    looked: &Looked,
+    tell: &mut dyn FnMut(&[Record<'_>]),
+) -> Result<Reading, OpenError> {
     let mut reading = Reading {
         segments: Segments::default(),
         report: RecoveryReport::default(),
@@ -40,27 +46,33 @@ pub(super) fn read(looked: &Looked, tell: &mut dyn FnMut(&[Record<'_>])) -> Resu
         unproven: VecDeque::new(),
         cut: None,
     };
-    let Some((&last, (header, file))) = looked.segments.last_key_value() else { return Ok(reading) };
-    let (table, begun) = table(header, &**file)?;
+    let Some((&last, header)) = looked.segments.last_key_value() else { return Ok(reading) };
+    let file = open(storage, last).map_err(reading_failed(last))?;
+    let (table, begun) = table(header, &*file)?;
     let mut missing = table.keys().filter(|number| !looked.segments.contains_key(number)).peekable();
     if missing.peek().is_some() {
-        let freed = freed(header, &**file).map_err(reading_failed(last))?;
+        let freed = freed(header, &*file).map_err(reading_failed(last))?;
         if let Some(number) = missing.find(|number| !freed.contains(number)) {
             return Err(OpenError::Missing { file: names::segment(*number) });
         }
     }
     for (number, &end) in &table {
-        if let Some((older, file)) = looked.segments.get(number) {
+        if let Some(older) = looked.segments.get(number) {
             if end > older.bytes {
                 return Err(no_table(header.number));
             }
-            sealed(&mut reading, older, &**file, end, tell).map_err(reading_failed(*number))?;
+            let read = open(storage, *number).and_then(|file| sealed(&mut reading, older, &*file, end, tell));
+            read.map_err(reading_failed(*number))?;
         }
     }
-    tail(&mut reading, looked, header, &**file, begun, tell)?;
+    tail(&mut reading, looked, header, &*file, begun, tell)?;
     reading.report.segments = reading.segments.len() as u64;
     debug_assert!(reading.segments.contains(last));
     Ok(reading)
+}
+
+fn open(storage: &dyn Storage, number: u32) -> io::Result<Arc<dyn StorageFile>> {
+    patiently(|| storage.open(&names::segment(number)))
 }
 
 fn reading_failed(number: u32) -> impl FnOnce(io::Error) -> OpenError {
