@@ -377,28 +377,37 @@ fn segments_that_could_not_go_go_later() {
     assert_eq!(journal.health().segments, 1, "{:?}", journal.health());
 }
 
-/// Each of these takes a block, for each is flushed: together they take all of the reserve.
+/// Also when the reserve was used up before anything was free.
 #[test]
 fn to_free_a_segment_there_is_always_room() {
     let disk = SimulatedDisk::with_room(400 << 10);
     let (journal, ..) = open(&disk);
     let places = fill(&journal);
     let last = places.last().unwrap().segment();
-    let mut places = places.into_iter();
-    let mut settled = 0;
-    for at in places.by_ref().take_while(|at| at.segment() + 2 < last) {
-        settle(&journal, at);
-        settled += 1;
-    }
-    assert!(settled > 15);
-    // Whatever else frees room, until there is none left for it.
-    let of = [last];
-    let effect = Entry { kind: 2, life: Life::Effect(&of), body: b"settled" };
+    let of: Vec<u32> = (1..=last).collect();
+    let effect = Entry { kind: 2, life: Life::Effect(&of), body: b"all are settled" };
     while let Ok((_, end)) = journal.append_one(effect, Urgency::FreesRoom) {
         journal.commit(end, Level::Synced).unwrap();
     }
+    places.into_iter().for_each(|at| journal.release(at));
     journal.reclaim().expect("room to say which segments are free");
     journal.append_one(held(&[1; 4000]), Urgency::Normal).expect("and then there is room");
+}
+
+/// Whoever settles is not refused because nobody came to take out what is free.
+#[test]
+fn a_full_disk_takes_out_what_is_free_before_it_refuses() {
+    let disk = SimulatedDisk::with_room(1 << 20);
+    let (journal, ..) = open(&disk);
+    let places = fill(&journal);
+    for (n, at) in places.iter().enumerate() {
+        let of = [at.segment()];
+        let effect = Entry { kind: 2, life: Life::Effect(&of), body: b"settled" };
+        let (_, end) = journal.append_one(effect, Urgency::FreesRoom).expect("room by what was settled before");
+        journal.commit(end, if n % 4 == 0 { Level::Synced } else { Level::Written }).unwrap();
+        journal.release(*at);
+    }
+    journal.append_one(held(&[1; 4000]), Urgency::Normal).expect("all of it is free");
 }
 
 /// A disk on which the names are flushed when the test says so.

@@ -201,10 +201,14 @@ impl Journal {
                 return Ok(end);
             }
             drop(state);
-            match (has_reserve, fits) {
-                (false, _) => shared.restore_reserve()?,
-                (true, false) => shared.roll(number, urgency)?,
-                (true, true) => shared.write_what_waits()?,
+            let done = match (has_reserve, fits) {
+                (false, _) => shared.restore_reserve(),
+                (true, false) => shared.roll(number, urgency),
+                (true, true) => shared.write_what_waits(),
+            };
+            match done {
+                Err(AppendError::Full) if shared.makes_room() => {}
+                done => done?,
             }
         }
     }

@@ -127,6 +127,14 @@ impl Shared {
         done
     }
 
+    /// The disk is full: is there something that could go, and has it gone?
+    pub(super) fn makes_room(&self) -> bool {
+        // Somebody may be at it.
+        self.wait_for(|state| (!state.is_reclaiming).then_some(()));
+        let is_free = self.state.lock().usable().is_ok_and(|log| !log.segments.free().is_empty());
+        is_free && self.reclaim().is_ok()
+    }
+
     /// As long as there is one: what is gone may have kept others.
     fn reclaim_all(&self) -> Result<(), AppendError> {
         loop {
