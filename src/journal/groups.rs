@@ -47,7 +47,19 @@ impl Kept {
 /// Takes records in order, and tells groups.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    waiting: Vec<Kept>,
+    /// Of the group whose end has not come.
+    waiting: Vec<Part>,
+    /// Of all of them: what they speak of and what is in them, one behind the other. In one place, for a start reads millions.
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Part {
+    position: Position,
+    kind: u8,
+    /// In [`Groups::bytes`], from where the part before it ends.
+    effect: Option<usize>,
+    body: usize,
 }
 
 impl Groups {
@@ -55,24 +67,46 @@ impl Groups {
     pub(crate) fn take(&mut self, record: Record<'_>, tell: &mut dyn FnMut(&[Record<'_>])) {
         if !record.is_continued {
             // What waited for its end has none.
-            self.waiting.clear();
+            self.miss();
             if !record.has_more {
                 return tell(&[record]);
             }
         } else if self.waiting.is_empty() {
             return; // its beginning was damaged
         }
-        self.waiting.push(Kept::new(&record));
+        let Record { position, kind, body, effect, .. } = record;
+        self.bytes.extend_from_slice(effect.unwrap_or_default());
+        self.bytes.extend_from_slice(body);
+        self.waiting.push(Part { position, kind, effect: effect.map(<[u8]>::len), body: body.len() });
         if !record.has_more {
-            let group: Vec<_> = self.waiting.iter().map(Kept::record).collect();
-            tell(&group);
-            self.waiting.clear();
+            tell(&self.records());
+            self.miss();
         }
+    }
+
+    fn records(&self) -> Vec<Record<'_>> {
+        let mut rest = &self.bytes[..];
+        let mut cut = |bytes| {
+            let (part, behind) = rest.split_at(bytes);
+            rest = behind;
+            part
+        };
+        let record = |part: &Part| Record {
+            position: part.position,
+            kind: part.kind,
+            effect: part.effect.map(&mut cut),
+            body: cut(part.body),
+            is_own: false,
+            has_more: false,
+            is_continued: false,
+        };
+        self.waiting.iter().map(record).collect()
     }
 
     /// A record is missing here: the group that it may have been in has no end, or no beginning.
     pub(crate) fn miss(&mut self) {
         self.waiting.clear();
+        self.bytes.clear();
     }
 
     /// Where the group begins whose end has not come.
@@ -97,6 +131,27 @@ mod tests {
             groups.take(record, &mut |group| told.push(group.iter().map(|record| record.position.offset()).collect()));
         }
         told
+    }
+
+    #[test]
+    fn what_is_in_a_group_is_told_as_it_was_read() {
+        let whole = |body, effect, is_continued, has_more| {
+            let position = Position::new(1, 8);
+            Record { position, kind: 3, body, effect, is_own: false, has_more, is_continued }
+        };
+        let effect = 7u32.to_le_bytes();
+        let read: [(&[u8], Option<&[u8]>); 4] = [(b"a", None), (b"", Some(&effect)), (b"bc", Some(&[])), (b"d", None)];
+        let (mut groups, mut told) = (Groups::default(), 0);
+        for round in 0..2 {
+            for (nth, (body, effect)) in read.into_iter().enumerate() {
+                groups.take(whole(body, effect, nth > 0, nth < 3), &mut |group| {
+                    told += 1;
+                    let same = group.iter().map(|record| (record.body, record.effect)).eq(read);
+                    assert!(same && group.iter().all(|record| record.kind == 3), "{group:?}");
+                });
+            }
+            assert_eq!(told, round + 1);
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::bytes::u64_at;
 use super::position::Position;
 use crate::chance::mix;
 
+/// More bytes do not say what a content is: those of a frame are the most.
+const HEAD_MAX: usize = 36;
+
 /// A store's name for itself: drawn when it is created, and in every segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct StoreId(pub(crate) [u8; 16]);
@@ -39,9 +42,14 @@ impl SegmentId {
     ///
     /// The content comes first, so that a sender computes its part before it knows the position, outside of every lock.
     pub(crate) fn check(self, content: u32, offset: u32, head: &[u8]) -> u32 {
-        let mut place = [0; 16];
-        place[..8].copy_from_slice(&self.bound.to_le_bytes());
-        place[8..].copy_from_slice(&Position::new(self.number, offset).to_bits().to_le_bytes());
-        crc32c::crc32c_append(crc32c::crc32c_append(content, &place), head)
+        const PLACE: usize = 16;
+        // In one piece, and where the checksum takes eight bytes at a time: it is computed for every record.
+        #[repr(align(8))]
+        struct Last([u8; PLACE + HEAD_MAX]);
+        let mut last = Last([0; PLACE + HEAD_MAX]);
+        last.0[..8].copy_from_slice(&self.bound.to_le_bytes());
+        last.0[8..PLACE].copy_from_slice(&Position::new(self.number, offset).to_bits().to_le_bytes());
+        last.0[PLACE..PLACE + head.len()].copy_from_slice(head);
+        crc32c::crc32c_append(content, &last.0[..PLACE + head.len()])
     }
 }

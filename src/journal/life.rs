@@ -54,9 +54,13 @@ impl Segments {
     }
 
     pub(crate) fn hold(&mut self, number: u32) {
+        self.hold_all(number, 1);
+    }
+
+    pub(crate) fn hold_all(&mut self, number: u32, records: u64) {
         let segment = self.segments.entry(number).or_default();
-        segment.held += 1;
-        segment.records += 1;
+        segment.held += records;
+        segment.records += records;
     }
 
     /// A record of this segment says something about records of these.

@@ -160,13 +160,18 @@ fn sealed(
 pub(super) fn count(report: &mut RecoveryReport, segments: &mut Segments, group: &[Record<'_>]) {
     report.groups += 1;
     report.records += group.len() as u64;
+    let Some(first) = group.first() else { return };
+    // A group is in one segment.
+    let number = first.position.segment();
+    let mut held = 0;
     for record in group {
         if record.is_effect() {
-            segments.speak(record.position.segment(), record.speaks_of());
+            segments.speak(number, record.speaks_of());
         } else {
-            segments.hold(record.position.segment());
+            held += 1;
         }
     }
+    segments.hold_all(number, held);
 }
 
 fn damaged(report: &mut RecoveryReport, segments: &mut Segments, number: u32, place: Range<u32>) {
