@@ -224,6 +224,7 @@ impl Journal {
     }
 
     /// A receipt for what was appended up to `end`: waits, or is awaited, and needs [`serve`](Self::serve) for the latter.
+    /// Nothing is done for it until somebody waits or looks, but for what the window asks for anyway.
     pub fn receipt(&self, end: Position, level: Level) -> Receipt {
         self.shared.want(end, level);
         Receipt::new(self.shared.clone(), end, level)

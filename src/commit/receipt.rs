@@ -32,9 +32,13 @@ impl Receipt {
         self.shared.commit(self.end, self.level)
     }
 
-    /// What is known now.
+    /// What is known now. If that is nothing, the journal's thread sets to work.
     pub fn peek(&self) -> Option<Result<(), CommitError>> {
-        self.shared.state.lock().verdict(self.end, self.level)
+        let verdict = self.shared.state.lock().verdict(self.end, self.level);
+        if verdict.is_none() {
+            self.shared.wake_thread();
+        }
+        verdict
     }
 
     /// Waits for `limit` of real time at the most. The journal's thread does the work.
@@ -66,21 +70,17 @@ impl Future for Receipt {
     type Output = Result<(), CommitError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Receipt { shared, end, level, place } = &mut *self;
+        let Receipt { shared, place, .. } = &mut *self;
         let waker = context.waker();
         place.was_called(&shared.waiters, waker);
         if !place.is_taken() {
             place.take(&shared.waiters, waker);
         }
         // After the place was taken: what changes from now on wakes this task.
-        let verdict = shared.state.lock().verdict(*end, *level);
-        match verdict {
-            Some(verdict) => {
-                place.give_up(&shared.waiters);
-                Poll::Ready(verdict)
-            }
-            None => Poll::Pending,
-        }
+        let Some(verdict) = self.peek() else { return Poll::Pending };
+        let Receipt { shared, place, .. } = &mut *self;
+        place.give_up(&shared.waiters);
+        Poll::Ready(verdict)
     }
 }
 

@@ -45,6 +45,7 @@ impl Journal {
 }
 
 impl Shared {
+    /// Somebody has a receipt. Wakes nobody yet: who has it may be about to append more, and one flush is enough for all.
     pub(super) fn want(&self, end: Position, level: Level) {
         let mut state = self.state.lock();
         let due = match level {
@@ -52,8 +53,6 @@ impl Shared {
             Level::Synced => &mut state.tick.synced,
         };
         *due = end.max(*due);
-        drop(state);
-        self.wake_thread();
     }
 
     pub(super) fn tick(&self, now: Instant) -> Option<Instant> {
