@@ -128,3 +128,23 @@ fn a_damaged_list_of_what_is_gone_is_there_twice() {
     }
     drop(journal);
 }
+
+/// A loss of power that leaves a later write and takes an earlier one does this as well.
+#[test]
+fn what_a_mark_behind_the_cut_proves_is_not_written_again() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    for (body, level) in [(b"one", Level::Synced), (b"two", Level::Written), (b"six", Level::Written)] {
+        let entry = Entry { kind: 1, life: Life::Held, body };
+        let (_, end) = journal.append_one(entry, Urgency::Normal).unwrap();
+        journal.commit(end, level).unwrap();
+    }
+    let disk = disk.kill();
+    // The second frame is gone, and the third says that the first is safe.
+    disk.overwrite(FIRST, FRAME + 4096, &[0; 64]).unwrap();
+    let (again, report, told) = open(&disk);
+    assert_eq!((told, report.rewritten, report.tail), (vec![b"one".to_vec()], 0, Tail::Torn), "{report:?}");
+    let (_, report, told) = open(&disk.kill());
+    assert_eq!(told, [b"one"], "{report:?}");
+    drop((journal, again));
+}

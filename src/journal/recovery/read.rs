@@ -309,12 +309,13 @@ impl Pass<'_> {
                 Ok(None) => {}
                 Err(error) => self.failed = Some(error),
             }
+            // Also if it ends here: what is proven stays where it is, and is not written again.
+            self.tell_proven();
         }
         if self.proven <= at || self.failed.is_some() {
             self.cut = Some(place);
             return Go::Stop;
         }
-        self.tell_proven();
         self.groups.miss();
         damaged(&mut self.reading.report, &mut self.reading.segments, self.number, place);
         Go::On
