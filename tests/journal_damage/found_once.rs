@@ -148,3 +148,16 @@ fn what_a_mark_behind_the_cut_proves_is_not_written_again() {
     assert_eq!(told, [b"one"], "{report:?}");
     drop((journal, again));
 }
+
+#[test]
+fn a_crash_while_a_segment_was_made_does_not_keep_the_journal_from_opening() {
+    for name in ["0000000002.segment.new", "0000000001.segment.new", "reserve.new"] {
+        let disk = SimulatedDisk::new();
+        let (journal, ..) = open(&disk);
+        let disk = disk.kill();
+        disk.put(name, &[0; 4096]).unwrap();
+        assert!(try_open(&disk).is_ok(), "{name}");
+        assert!(!disk.names().contains(&name.into()), "{name}");
+        drop(journal);
+    }
+}
