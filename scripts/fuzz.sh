@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Coverage-guided fuzzing (libFuzzer) of settings, names, policies and sequences of calls: fuzz/targets/.
+# Coverage-guided fuzzing (libFuzzer) of settings, names, policies, sequences of calls and journals: fuzz/targets/.
 #   scripts/fuzz.sh                  all targets, two at a time, FUZZ_SECONDS (default: 60) each
 #   scripts/fuzz.sh TARGET           one of them
 #   scripts/fuzz.sh TARGET FILE…     replays inputs
