@@ -190,8 +190,9 @@ impl Story {
             }
             if opening == 2 {
                 // A segment goes, and only the last one says so.
-                let oldest = author.held.front().unwrap().segment();
-                author.held.iter().filter(|at| at.segment() == oldest).for_each(|at| author.journal.release(*at));
+                let kept = recycled(&disk);
+                let goes = author.held.iter().map(|at| at.segment()).find(|number| Some(*number) != kept).unwrap();
+                author.held.iter().filter(|at| at.segment() == goes).for_each(|at| author.journal.release(*at));
                 author.journal.reclaim().unwrap();
                 // The last frame has many records, and the one before it is full as well.
                 for _ in 0..2 {

@@ -125,7 +125,7 @@ fn opened(
         return "harmless, and kept as a torn tail";
     }
 
-    let places = joined(&hit, &changes);
+    let places = joined(&hit);
     let mut allowed = story.groups_in(segment, &places);
     // A group of several frames cannot be known for whole if something in its middle is not.
     let is_across = |group: &Group| {
@@ -183,13 +183,9 @@ fn opened(
 }
 
 /// What is lost if these are hit: between two places of one frame, or of neighbours, nothing can be found again.
-fn joined(hit: &[Span], changes: &[Range<usize>]) -> Vec<Range<usize>> {
-    let (first, last) = (&hit[0], &hit[hit.len() - 1]);
-    if last.frame - first.frame <= 1 {
-        let hull = changes[0].start..changes[changes.len() - 1].end;
-        return std::iter::once(hull).collect();
-    }
-    changes.to_vec()
+fn joined(hit: &[Span]) -> Vec<Range<usize>> {
+    let is_one = |one: &Span, two: &Span| two.frame - one.frame <= 1;
+    hit.chunk_by(is_one).map(|run| run[0].range.start..run[run.len() - 1].range.end).collect()
 }
 
 /// The file beside the journal holds what was cut off. Says from where on.
