@@ -1,7 +1,7 @@
 //! Segments in which nothing lives give their room back, and segments in which little lives are read for that.
 
 use super::{Journal, Level, Shared, guarded};
-use crate::journal::{AppendError, CommitError, Entry, Found, Go, Life, Position, Record, Scan, Urgency};
+use crate::journal::{AppendError, CommitError, Entry, Found, Go, Life, Position, Record, Retire, Scan, Urgency};
 use std::io;
 use std::sync::Arc;
 
@@ -175,12 +175,16 @@ impl Shared {
 
     fn retire(&self, free: &[u32]) -> Result<(), AppendError> {
         let mut failed = None;
-        let mut gone = Vec::new();
+        let mut gone: Vec<Retire> = Vec::new();
         for &number in free {
             let plan = self.state.lock().sound()?.plan_retire(number, &gone);
             match guarded(|| plan.run(&*self.storage)) {
                 Ok(()) => gone.push(plan),
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    // And none that is younger: what speaks of the one may speak of a copy of what is in the other.
+                    failed = Some(error);
+                    break;
+                }
             }
         }
         // Before this, nothing that speaks of them may go.

@@ -8,7 +8,7 @@ use super::error::{Poison, is_full};
 use super::frames::{Chunk, Frames};
 use super::identity::{SegmentId, StoreId};
 use super::life::Segments;
-use super::make::{MakeError, Making, Source, put_block, put_reserve};
+use super::make::{MakeError, Making, Source, patiently, put_block, put_reserve, remove};
 use super::names;
 use super::own;
 use super::position::Position;
@@ -271,7 +271,7 @@ impl Log {
     pub(crate) fn plan_retire(&mut self, number: u32, before: &[Retire]) -> Retire {
         let is_damaged = self.segments.get_mut(number).is_some_and(|segment| segment.is_damaged);
         let spares = self.files.spares.len() + before.iter().filter(|retired| retired.is_spare).count();
-        let keep = self.settings.recycle && spares < self.settings.spares_max;
+        let keep = spares < self.settings.spares_max();
         let to = match (is_damaged, keep) {
             (true, _) => Some(names::damaged(number)),
             (false, true) => Some(names::spare(number)),
@@ -355,9 +355,9 @@ impl Log {
         self.plan_trim().run(&*self.storage)?;
         let block = Header::of_store(self.store, self.synced).block();
         put_block(&*self.storage, names::CLOSED, &block)?;
-        for name in self.storage.list()? {
+        for name in patiently(|| self.storage.list())? {
             if names::read(&name) == names::File::Torn {
-                self.storage.remove(&name)?;
+                remove(&*self.storage, &name)?;
             }
         }
         self.storage.flush_names()
@@ -372,7 +372,7 @@ pub(crate) struct ReadSegment {
 
 impl ReadSegment {
     pub(crate) fn open(&self, storage: &dyn Storage) -> io::Result<(Arc<dyn StorageFile>, SegmentId, u32)> {
-        let file = storage.open(&names::segment(self.number))?;
+        let file = patiently(|| storage.open(&names::segment(self.number)))?;
         let mut block = vec![0; BLOCK as usize];
         let read = read_full(&*file, &mut block, 0)?;
         match Header::read(&block[..read]) {
@@ -392,9 +392,9 @@ pub(crate) struct Trim {
 impl Trim {
     pub(crate) fn run(&self, storage: &dyn Storage) -> io::Result<()> {
         for number in &self.spares {
-            storage.remove(&names::spare(*number))?;
+            remove(storage, &names::spare(*number))?;
         }
-        self.file.truncate(self.bytes.into())?;
+        patiently(|| self.file.truncate(self.bytes.into()))?;
         self.file.flush()
     }
 }
@@ -409,8 +409,8 @@ impl Retire {
     pub(crate) fn run(&self, storage: &dyn Storage) -> io::Result<()> {
         let name = names::segment(self.number);
         let done = match &self.to {
-            Some(to) => storage.rename(&name, to),
-            None => storage.remove(&name),
+            Some(to) => patiently(|| storage.rename(&name, to)),
+            None => remove(storage, &name),
         };
         // Gone already: an attempt before this got so far.
         done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
@@ -427,8 +427,12 @@ impl Roll {
             Err(MakeError::Unknown(error)) => return Err(unknown(error)),
         };
         if let Some(seal) = self.seal.take() {
-            write_full(&*self.old, &seal.bytes, seal.offset.into()).map_err(unknown)?;
-            self.old.flush().map_err(unknown)?;
+            match write_full(&*self.old, &seal.bytes, seal.offset.into()) {
+                Ok(()) => self.old.flush().map_err(unknown)?,
+                // The table says where the segment ends; without a seal it is only not noticed if this one goes missing.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+                Err(error) => return Err(unknown(error)),
+            }
         }
         Ok(Rolled { roll: self, file })
     }

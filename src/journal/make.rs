@@ -50,8 +50,8 @@ impl Making {
             Source::Spare(number) => names::spare(number),
             Source::Reserve => names::RESERVE.into(),
         };
-        let filled = self.fill(storage, &before).inspect_err(|_| drop(storage.remove(&before)))?;
-        storage.rename(&before, &name).map_err(MakeError::Unknown)?;
+        let filled = self.fill(storage, &before).inspect_err(|_| drop(remove(storage, &before)))?;
+        patiently(|| storage.rename(&before, &name)).map_err(MakeError::Unknown)?;
         storage.flush_names().map_err(MakeError::Unknown)?;
         Ok(filled)
     }
@@ -59,7 +59,7 @@ impl Making {
     fn fill(&self, storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let file = match self.source {
             Source::Fresh => create(storage, name)?,
-            Source::Spare(_) | Source::Reserve => storage.open(name)?,
+            Source::Spare(_) | Source::Reserve => patiently(|| storage.open(name))?,
         };
         let mut bytes = self.header.block();
         bytes.extend_from_slice(&self.contents);
@@ -80,8 +80,8 @@ pub(crate) fn put(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result
     let new = names::new(name);
     let file = create(storage, &new)?;
     let filled = write_full(&*file, bytes, 0).and_then(|()| file.flush());
-    filled.inspect_err(|_| drop(storage.remove(&new)))?;
-    storage.rename(&new, name)?;
+    filled.inspect_err(|_| drop(remove(storage, &new)))?;
+    patiently(|| storage.rename(&new, name))?;
     storage.flush_names()
 }
 
@@ -90,8 +90,8 @@ pub(crate) fn put_reserve(storage: &dyn Storage, bytes: u32) -> io::Result<()> {
     let new = names::new(names::RESERVE);
     let file = create(storage, &new)?;
     let made = patiently(|| file.allocate(bytes.into())).and_then(|()| file.flush());
-    made.inspect_err(|_| drop(storage.remove(&new)))?;
-    storage.rename(&new, names::RESERVE)?;
+    made.inspect_err(|_| drop(remove(storage, &new)))?;
+    patiently(|| storage.rename(&new, names::RESERVE))?;
     storage.flush_names()
 }
 
@@ -99,10 +99,18 @@ pub(crate) fn put_reserve(storage: &dyn Storage, bytes: u32) -> io::Result<()> {
 fn create(storage: &dyn Storage, name: &str) -> io::Result<Arc<dyn StorageFile>> {
     match patiently(|| storage.create(name)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            storage.remove(name)?;
-            storage.create(name)
+            remove(storage, name)?;
+            patiently(|| storage.create(name))
         }
         created => created,
+    }
+}
+
+/// Takes a name away, if it is there.
+pub(crate) fn remove(storage: &dyn Storage, name: &str) -> io::Result<()> {
+    match patiently(|| storage.remove(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 

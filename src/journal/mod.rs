@@ -49,7 +49,7 @@ pub use settings::Settings;
 
 pub(crate) use error::is_full;
 pub(crate) use frames::Chunk;
-pub(crate) use log::{Log, RollError};
+pub(crate) use log::{Log, Retire, RollError};
 pub(crate) use record::Sealed;
 pub(crate) use recovery::open;
 pub(crate) use scan::{Found, Go, Scan};

@@ -27,6 +27,11 @@ const SEGMENT_BYTES_MAX: u32 = 1 << 30;
 impl Settings {
     pub const DEFAULT: Settings = Settings { segment_bytes: 64 << 20, recycle: true, spares_max: 1 };
 
+    /// None if nothing is written over.
+    pub(crate) fn spares_max(&self) -> usize {
+        if self.recycle { self.spares_max } else { 0 }
+    }
+
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         let bytes = self.segment_bytes;
         if bytes.is_multiple_of(BLOCK) && (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) {

@@ -1,5 +1,6 @@
 //! Reads a file from its start to its end through one buffer.
 
+use super::make::patiently;
 use crate::storage::StorageFile;
 use std::io;
 
@@ -15,7 +16,8 @@ pub(crate) struct Window<'f> {
 impl<'f> Window<'f> {
     /// Of the file's first `size_max` bytes.
     pub(crate) fn new(file: &'f dyn StorageFile, size_max: u64) -> io::Result<Window<'f>> {
-        Ok(Window { file, size: file.size()?.min(size_max), start: 0, buffer: Vec::new() })
+        let size = patiently(|| file.size())?.min(size_max);
+        Ok(Window { file, size, start: 0, buffer: Vec::new() })
     }
 
     pub(crate) fn size(&self) -> u64 {

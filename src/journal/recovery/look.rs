@@ -39,13 +39,21 @@ pub(super) fn look(storage: &dyn Storage, seed: u64) -> Result<Looked, OpenError
         _ => Doing::Locking.failed()(error),
     })?;
     let files = list(storage)?;
-    if is_ours(&files)? {
-        return look_at(storage, lock, &files);
+    if !is_ours(&files)? {
+        put_store(storage, StoreId::drawn(seed))?;
+        return look_at(storage, lock, &list(storage)?);
     }
-    let store = StoreId::drawn(seed);
+    let looked = look_at(storage, lock, &files)?;
+    if looked.segments.is_empty() {
+        // Who put it there may not have come as far as to see its name flushed.
+        put_store(storage, looked.store)?;
+    }
+    Ok(looked)
+}
+
+fn put_store(storage: &dyn Storage, store: StoreId) -> Result<(), OpenError> {
     let block = Header::of_store(store, Position::START).block();
-    put_block(storage, names::STORE, &block).map_err(Doing::Making(names::STORE.into()).failed())?;
-    look_at(storage, lock, &list(storage)?)
+    put_block(storage, names::STORE, &block).map_err(Doing::Making(names::STORE.into()).failed())
 }
 
 fn list(storage: &dyn Storage) -> Result<Vec<(String, File)>, OpenError> {

@@ -9,7 +9,7 @@ use crate::journal::frames::Frames;
 use crate::journal::groups::Kept;
 use crate::journal::life::Segments;
 use crate::journal::log::{Files, Log};
-use crate::journal::make::{MakeError, Making, Source, put};
+use crate::journal::make::{MakeError, Making, Source, put, remove};
 use crate::journal::names;
 use crate::journal::own;
 use crate::journal::position::Position;
@@ -36,6 +36,8 @@ pub(super) fn mend(
     let mut has_reserve = looked.has_reserve;
     let last = looked.segments.keys().next_back().copied().unwrap_or(0);
     let number = last.checked_add(1).ok_or(OpenError::UsedUp)?;
+    // They are nothing yet, and may have the room that is needed.
+    remove_all(&*storage, &looked.unfinished).map_err(Doing::Cleaning.failed())?;
     if let Some((at, bytes)) = cut {
         report.kept_in = Some(keep(&*storage, &mut segments, last, at, &bytes)?);
     }
@@ -69,10 +71,9 @@ pub(super) fn mend(
     };
 
     report.end = Some(tail.end());
+    let surplus = spares.split_off(spares.len().min(settings.spares_max()));
     let stale = looked.segments.keys().copied().filter(|older| !segments.contains(*older)).map(names::segment);
-    let unused = if settings.recycle { Vec::new() } else { std::mem::take(&mut spares) };
-    let unused = unused.into_iter().map(names::spare);
-    let removed: Vec<String> = stale.chain(looked.unfinished).chain(unused).collect();
+    let removed: Vec<String> = stale.chain(surplus.into_iter().map(names::spare)).collect();
     let files = Files { spares, has_reserve };
     let mut log = Log::new(storage, settings, looked.store, seed, looked.lock, tail, file, segments, files);
     tidy(&mut log, &removed).map_err(Doing::Cleaning.failed())?;
@@ -183,15 +184,13 @@ fn keep(
 
 /// Removes what nobody needs, and sees to the reserve.
 fn tidy(log: &mut Log, removed: &[String]) -> io::Result<()> {
-    for name in removed {
-        match log.storage.remove(name) {
-            // What was to become the new segment when a process ended became it now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            done => done?,
-        }
-    }
+    remove_all(&*log.storage, removed)?;
     if !removed.is_empty() {
         log.storage.flush_names()?;
     }
     log.restore_reserve()
+}
+
+fn remove_all(storage: &dyn Storage, names: &[String]) -> io::Result<()> {
+    names.iter().try_for_each(|name| remove(storage, name))
 }

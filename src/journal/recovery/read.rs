@@ -67,7 +67,6 @@ pub(super) fn read(
     }
     tail(&mut reading, looked, header, &*file, begun, tell)?;
     reading.report.segments = reading.segments.len() as u64;
-    debug_assert!(reading.segments.contains(last));
     Ok(reading)
 }
 
@@ -135,7 +134,7 @@ fn sealed(
 ) -> io::Result<()> {
     let Reading { segments, report, .. } = reading;
     let number = header.number;
-    let segment = segments.add(number, file.size()?.min(u32::MAX.into()) as u32);
+    let segment = segments.add(number, patiently(|| file.size())?.min(u32::MAX.into()) as u32);
     segment.end = end;
     let mut groups = Groups::default();
     let mut visit = |found: Found<'_>| {
@@ -193,7 +192,7 @@ fn tail(
 ) -> Result<(), OpenError> {
     let number = header.number;
     let failed = || reading_failed(number);
-    reading.segments.add(number, file.size().map_err(failed())?.min(u32::MAX.into()) as u32);
+    reading.segments.add(number, patiently(|| file.size()).map_err(failed())?.min(u32::MAX.into()) as u32);
     let mut pass = Pass {
         reading,
         number,
@@ -235,8 +234,12 @@ fn tail(
     // Behind it nothing was told from here. And always where a frame ends: a frame that is cut would be damage to whoever
     // reads it next.
     reading.end = proven;
-    if let Some(segment) = reading.segments.get_mut(number) {
-        segment.end = reading.end.offset();
+    if proven == begun && reading.cut.is_none() {
+        // Nobody has come as far as to flush anything in it, so its name may not be on the disk, and no flush from now on would
+        // prove that it is. All that is in it will be written again.
+        reading.segments.remove(number);
+    } else if let Some(segment) = reading.segments.get_mut(number) {
+        segment.end = proven.offset();
     }
     Ok(())
 }
@@ -309,9 +312,10 @@ impl Pass<'_> {
                 Ok(None) => {}
                 Err(error) => self.failed = Some(error),
             }
-            // Also if it ends here: what is proven stays where it is, and is not written again.
-            self.tell_proven();
         }
+        // Also if it ends here: a mark may not reach this place, and yet further than any before. What is proven stays where
+        // it is, and is not written again.
+        self.tell_proven();
         if self.proven <= at || self.failed.is_some() {
             self.cut = Some(place);
             return Go::Stop;
