@@ -82,6 +82,25 @@ table() {
     a-delay-has-no-cap               | unit retry::tests::tables
     the-freed-are-not-pinned         | unit journal::life
     a-flush-is-skipped               | test journal a_failed_flush
+    everybody-uses-the-reserve       | test journal_crashes a_crash_at_any_call
+    the-freed-are-told               | test journal_crashes a_freed_segment
+    the-salt-does-not-count          | unit journal::record
+    confirmed-before-the-flush       | test journal_crashes no_room_in_a_flush
+    a-segment-is-named-before-it-is-whole | test journal_crashes a_crash_at_any_call
+    the-name-of-a-segment-is-not-flushed | test journal_crashes a_crash_at_any_call
+    a-new-segment-is-not-flushed     | test journal_crashes a_crash_at_any_call
+    a-mark-says-more-than-is-safe    | test journal_crashes a_crash_at_any_call
+    a-group-is-told-in-part          | test journal_crashes a_crash_at_any_call
+    nothing-is-written-again         | test journal_crashes a_crash_at_any_call
+    retired-before-it-is-said        | test journal_crashes a_crash_at_any_call
+    a-failed-flush-is-tried-again    | test journal_crashes a_call_that_fails
+    what-is-given-up-counts-as-safe  | test journal_crashes a_call_that_fails
+    a-short-write-counts-as-whole    | test journal_crashes a_call_that_fails
+    any-name-is-relied-on            | test journal_crashes a_name_whose_flush
+    the-journal-ends-within-a-frame  | test journal_crashes a_frame_without
+    a-hole-forgets-the-mark-behind-it | test journal_crashes what_a_mark
+    unfinished-files-stay            | test journal_crashes a_half_made
+    a-torn-tail-is-not-kept          | test journal_crashes one_flipped_bit
 TABLE
 }
 

@@ -145,7 +145,8 @@ impl Shared {
             }
             let end = self.put_freed(&free)?;
             // What was copied out of them lies before this, and is on the disk with it.
-            match self.commit(end, Level::Synced) {
+            let level = if planted!("retired-before-it-is-said") { Level::Written } else { Level::Synced };
+            match self.commit(end, level) {
                 Ok(()) => {}
                 Err(CommitError::Full) => return Err(AppendError::Full),
                 Err(CommitError::Unknown(poison)) => return Err(poison.into()),

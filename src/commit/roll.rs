@@ -97,7 +97,7 @@ impl Shared {
                     let log = state.sound()?;
                     let (from, to) = (log.written, log.tail.end());
                     log.adopt(rolled);
-                    if from < to {
+                    if from < to && !planted!("what-is-given-up-counts-as-safe") {
                         state.given_up.push((from, to));
                     }
                     return Ok(());

@@ -34,6 +34,7 @@ pub(crate) struct SegmentId {
 impl SegmentId {
     /// `salt` is drawn whenever a file becomes a segment: two segments of one number, of which a crash took the first, differ.
     pub(crate) fn new(store: StoreId, number: u32, salt: u64) -> SegmentId {
+        let salt = if planted!("the-salt-does-not-count") { 0 } else { salt };
         let words = [u64_at(&store.0, 0), u64_at(&store.0, 8), salt, u64::from(number)];
         SegmentId { number, bound: words.into_iter().fold(0, |bound, word| mix(bound ^ word)) }
     }

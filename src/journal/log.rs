@@ -136,7 +136,8 @@ impl Log {
 
     /// Takes what waits, to be written. All before it is written.
     pub(crate) fn take(&mut self, to_flush: bool, spare: Vec<u8>) -> Option<Chunk> {
-        let chunk = self.tail.take(self.synced, to_flush, spare)?;
+        let mark = if planted!("a-mark-says-more-than-is-safe") { self.written } else { self.synced };
+        let chunk = self.tail.take(mark, to_flush, spare)?;
         self.marked = self.synced;
         self.on_their_way = (self.on_their_way.0 + self.on_their_way.1, 0);
         Some(chunk)
@@ -223,7 +224,8 @@ impl Log {
     /// Where the next segment may come from, the best first.
     pub(crate) fn sources(&mut self, urgency: Urgency) -> Vec<Source> {
         let spare = self.files.spares.pop().map(Source::Spare);
-        let reserve = (urgency == Urgency::FreesRoom && self.files.has_reserve).then_some(Source::Reserve);
+        let is_urgent = urgency == Urgency::FreesRoom || planted!("everybody-uses-the-reserve");
+        let reserve = (is_urgent && self.files.has_reserve).then_some(Source::Reserve);
         spare.into_iter().chain([Source::Fresh]).chain(reserve).collect()
     }
 

@@ -51,8 +51,12 @@ impl Making {
             Source::Reserve => names::RESERVE.into(),
         };
         let filled = self.fill(storage, &before).inspect_err(|_| drop(remove(storage, &before)))?;
-        patiently(|| storage.rename(&before, &name)).map_err(MakeError::Unknown)?;
-        storage.flush_names().map_err(MakeError::Unknown)?;
+        if !planted!("a-segment-is-named-before-it-is-whole") {
+            patiently(|| storage.rename(&before, &name)).map_err(MakeError::Unknown)?;
+        }
+        if !planted!("the-name-of-a-segment-is-not-flushed") {
+            storage.flush_names().map_err(MakeError::Unknown)?;
+        }
         Ok(filled)
     }
 
@@ -61,11 +65,17 @@ impl Making {
             Source::Fresh => create(storage, name)?,
             Source::Spare(_) | Source::Reserve => patiently(|| storage.open(name))?,
         };
+        if planted!("a-segment-is-named-before-it-is-whole") {
+            storage.rename(name, &names::segment(self.header.number))?;
+            storage.flush_names()?;
+        }
         let mut bytes = self.header.block();
         bytes.extend_from_slice(&self.contents);
         patiently(|| file.allocate(self.header.bytes.max(bytes.len() as u32).into()))?;
         write_full(&*file, &bytes, 0)?;
-        file.flush()?;
+        if !planted!("a-new-segment-is-not-flushed") {
+            file.flush()?;
+        }
         Ok(file)
     }
 }

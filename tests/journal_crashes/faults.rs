@@ -87,7 +87,7 @@ pub(crate) fn every_fault(script: &Script, stride: u64, seed: u64, only: &Only, 
         for (op, call) in calls.iter().copied().enumerate() {
             let op = op as u64;
             let is_due = match kind {
-                Kind::Flush(_) => Call::FLUSHES.contains(&call),
+                Kind::Flush(_) => Call::FLUSHES.contains(&call) && (op + seed).is_multiple_of(stride.div_ceil(30)),
                 _ => (op + nth as u64 + seed).is_multiple_of(stride),
             };
             for is_for_good in [false, true] {

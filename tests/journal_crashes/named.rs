@@ -69,7 +69,8 @@ fn a_straggler_keeps_what_settles_its_neighbours() {
     send(&journal, b"straggler", Level::Written);
     journal.release(straggler);
     journal.reclaim().unwrap();
-    assert_eq!(journal.health().segments, 1, "{:?}", journal.health());
+    // That of the copy, and perhaps another one that is being written.
+    assert!(journal.health().segments <= 2, "{:?}", journal.health());
     assert_eq!(unsettled(&open(&disk.after_power_cut(&Loss::Everything)).told), [b"straggler".to_vec()]);
 }
 
@@ -94,17 +95,17 @@ fn no_room_in_a_flush_is_no_full_disk() {
 fn a_crash_between_the_rename_and_the_flush_of_the_names() {
     let disk = SimulatedDisk::new();
     let Opened { journal, .. } = open(&disk);
-    (0..4).for_each(|n| {
+    (0..3).for_each(|n| {
         send(&journal, &[n; 9000], Level::Synced);
     });
     disk.record_moments();
-    assert_eq!(send(&journal, &[4; 9000], Level::Synced).segment(), 2);
+    assert_eq!(send(&journal, &[3; 9000], Level::Synced).segment(), 2);
     let first = |told: &Groups| bodies(told).iter().map(|body| body[0]).collect::<Vec<_>>();
     let is_between = |disk: &SimulatedDisk| disk.unsynced() > 0 && disk.names().contains(&"0000000002.segment".into());
     let moment = disk.take_moments().into_iter().find(is_between).expect("a second segment");
     for loss in Loss::each(moment.unsynced()) {
         let left = moment.after_power_cut(&loss);
-        assert_eq!(first(&open(&left).told), [0, 1, 2, 3], "{loss:?}");
+        assert_eq!(first(&open(&left).told), [0, 1, 2], "{loss:?}");
     }
     // And the power fails when the journal was opened again: that name may be lost still.
     let killed = moment.kill();
@@ -114,7 +115,7 @@ fn a_crash_between_the_rename_and_the_flush_of_the_names() {
         for loss in Loss::each(moment.unsynced()) {
             let told =
                 try_open(&moment.after_power_cut(&loss)).unwrap_or_else(|e| panic!("{call}, {loss:?}: {e}")).told;
-            assert_eq!(first(&told), [0, 1, 2, 3], "{call}, {loss:?}");
+            assert_eq!(first(&told), [0, 1, 2], "{call}, {loss:?}");
         }
     }
 }
@@ -213,7 +214,9 @@ fn a_full_disk_opens_with_a_torn_tail() {
     left.set_room(0);
     let Opened { journal, report, told } = open(&left);
     assert_eq!(bodies(&told), [b"safe"]);
-    assert!(report.tail == Tail::Torn && report.kept_in.is_none() && !journal.health().has_reserve, "{report:?}");
+    // What was cut off stays in the segment, which is not written over.
+    let kept_in = Some("0000000001.segment".to_owned());
+    assert!(report.tail == Tail::Torn && report.kept_in == kept_in && !journal.health().has_reserve, "{report:?}");
     assert!(!left.names().iter().any(|name| name.ends_with(".new")), "{:?}", left.names());
 }
 
@@ -267,4 +270,54 @@ fn no_room_for_a_seal_is_no_poison() {
     send(&journal, &[5; 9000], Level::Synced);
     assert!(journal.poison().is_none());
     assert_eq!(open(&disk.after_power_cut(&Loss::Everything)).told.len(), 6);
+}
+
+/// A message was copied and the copy settled; then both segments go at once. A crash may leave the older one alone, and what
+/// is in that is settled still.
+#[test]
+fn a_freed_segment_that_comes_back_says_nothing() {
+    let disk = SimulatedDisk::new();
+    let Opened { journal, .. } = open(&disk);
+    let straggler = send(&journal, b"straggler", Level::Synced);
+    let mut places: Vec<_> = (0..4).map(|n| send(&journal, &[n; 9000], Level::Synced)).collect();
+    let copy = send(&journal, b"straggler", Level::Synced);
+    assert_eq!((straggler.segment(), copy.segment()), (1, 2));
+    journal.release(straggler);
+    settle(&journal, copy);
+    places.extend((4..8).map(|n| send(&journal, &[n; 9000], Level::Synced)));
+    places.into_iter().for_each(|at| journal.release(at));
+    disk.record_moments();
+    journal.reclaim().unwrap();
+    for (call, moment) in disk.take_moments().iter().enumerate() {
+        for loss in Loss::each(moment.unsynced()) {
+            let told = open(&moment.after_power_cut(&loss)).told;
+            let has = |body: &[u8]| bodies(&told).contains(&body);
+            let is_settled = has(&copy.to_bits().to_le_bytes());
+            assert!(!has(b"straggler") || is_settled, "call {call}, {loss:?}: it is back");
+        }
+    }
+}
+
+/// The table of thousands of segments takes more room than the smallest segment has.
+#[test]
+fn the_table_of_many_segments_finds_room() {
+    let disk = SimulatedDisk::new();
+    let Opened { journal, .. } = open(&disk);
+    let body = vec![1; 16_300];
+    // In a debug build there is no time to fill so many.
+    let (sent, segments) = if cfg!(debug_assertions) { (300, 90) } else { (4300, 2050) };
+    for n in 0..sent {
+        crate::watch::beat(|| format!("message {n}"));
+        let (_, end) = append(&journal, &body);
+        if n % 64 == 0 {
+            journal.commit(end, Level::Written).unwrap();
+        }
+    }
+    crate::watch::rest();
+    assert!(journal.health().segments > segments, "{:?}", journal.health());
+    journal.close().unwrap();
+    let Opened { told, report, journal } = open(&disk);
+    assert!(told.len() == sent && report.damage.is_empty(), "{} told", told.len());
+    send(&journal, &body, Level::Synced);
+    assert_eq!(open(&disk.kill()).told.len(), sent + 1);
 }

@@ -3,7 +3,7 @@
 use crate::checker::{Ending, Groups, check, open};
 use crate::run::Run;
 use crate::scripts::Script;
-use crate::states::{Counts, End, Only, recorded};
+use crate::states::{Counts, End, Only, is_drawn, recorded};
 use crate::support::Rng;
 use redeliver::storage::{Loss, SimulatedDisk};
 use std::sync::Arc;
@@ -20,8 +20,14 @@ struct Chain<'r> {
     label: String,
 }
 
-/// Of the script's moments every `stride`-th.
-pub(crate) fn every_recovery(script: &Script, stride: u64, width: u64, seed: u64, only: &Only, counts: &mut Counts) {
+/// Of the script's moments every `stride`-th, and of the states of each opening one in `one_in`.
+pub(crate) fn every_recovery(
+    script: &Script,
+    (stride, one_in): (u64, u64),
+    seed: u64,
+    only: &Only,
+    counts: &mut Counts,
+) {
     let run = recorded(script);
     let moments = run.moments.as_deref().unwrap_or_default();
     let mut rng = Rng(seed);
@@ -31,7 +37,7 @@ pub(crate) fn every_recovery(script: &Script, stride: u64, width: u64, seed: u64
             let drawn = rng.draw();
             let chain = Chain { run: &run, op: op as u64, keeps_cache: end.keeps_cache(), label: end.label() };
             let is_asked = only.op(op as u64) && only.state(|| chain.label.clone());
-            if is_asked && let Err(why) = crash_the_opening(&chain, &end.of(moment), width, 1, drawn, counts, script) {
+            if is_asked && let Err(why) = crash_the_opening(&chain, &end.of(moment), one_in, 1, drawn, counts, script) {
                 panic!("{why}\nSEED={seed} SCRIPT='{}' OP={op} STATE='{}'", script.name, chain.label);
             }
         }
@@ -41,7 +47,7 @@ pub(crate) fn every_recovery(script: &Script, stride: u64, width: u64, seed: u64
 fn crash_the_opening(
     chain: &Chain<'_>,
     disk: &SimulatedDisk,
-    width: u64,
+    one_in: u64,
     depth: u32,
     seed: u64,
     counts: &mut Counts,
@@ -60,19 +66,22 @@ fn crash_the_opening(
     for (call, moment) in moments.iter().enumerate() {
         let mut ends = vec![End::Kill, End::Cut(Loss::Everything), End::Cut(Loss::Nothing)];
         ends.extend((0..moment.unsynced()).flat_map(|n| [End::Cut(Loss::Only(n)), End::Cut(Loss::AllBut(n))]));
-        ends.extend((0..width).map(|_| End::Cut(Loss::Random(rng.draw()))));
+        ends.extend((0..2).map(|_| End::Cut(Loss::Random(rng.draw()))));
         // Deeper down there are too many to try all of them.
         if depth > 1 {
             let at = rng.below(ends.len() as u64) as usize;
             ends = vec![ends.swap_remove(at)];
         }
         for end in ends {
+            if !is_drawn(&mut rng, one_in) {
+                continue;
+            }
             let left = end.of(moment);
             let keeps_cache = chain.keeps_cache && end.keeps_cache();
             let within = |why: String| format!("{why}\\n  depth {depth}, call {call} of the opening, {end:?}");
-            if depth < DEPTH && rng.below(48) == 0 {
+            if depth < DEPTH && rng.below(24) == 0 {
                 let next = Chain { keeps_cache, ..chain.clone() };
-                crash_the_opening(&next, &left, width, depth + 1, rng.draw(), counts, script).map_err(within)?;
+                crash_the_opening(&next, &left, one_in, depth + 1, rng.draw(), counts, script).map_err(within)?;
             }
             // What the opening has told before it was crashed is no promise yet.
             let ending = Ending { calls: chain.op, keeps_cache, was_lied_to: false };

@@ -330,7 +330,12 @@ impl Run {
             })
             .collect();
         let had_poison = journal.poison().is_some();
+        let had_reserve = journal.health().has_reserve;
         let appended = journal.append(&group, urgency);
+        // Without a fault no write finds the disk full, for its room was taken before.
+        let takes_reserve = self.fault.is_none() && self.failed_openings == 0 && had_reserve;
+        let is_left = !takes_reserve || urgency == Urgency::FreesRoom || journal.health().has_reserve;
+        ensure!(is_left, "the reserve is used for what takes room");
         let now = self.calls();
         match appended {
             Ok(appended) => {

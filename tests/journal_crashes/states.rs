@@ -3,6 +3,7 @@
 use crate::checker::{Ending, check};
 use crate::run::Run;
 use crate::scripts::Script;
+use crate::support::Rng;
 use redeliver::storage::{Loss, SimulatedDisk};
 use std::collections::{BTreeMap, HashSet};
 
@@ -121,8 +122,14 @@ pub(crate) fn recorded(script: &Script) -> Run {
     run
 }
 
-/// Every end of every moment that can be enumerated, and random ones until there are `wanted` states.
-pub(crate) fn every_state(script: &Script, wanted: u64, seed: u64, only: &Only, counts: &mut Counts) {
+/// One in so many draws.
+pub(crate) fn is_drawn(rng: &mut Rng, one_in: u64) -> bool {
+    one_in <= 1 || rng.below(one_in) == 0
+}
+
+/// One in `one_in` ends of every moment that can be enumerated, and random ones until there are `wanted` states.
+pub(crate) fn every_state(script: &Script, one_in: u64, wanted: u64, seed: u64, only: &Only, counts: &mut Counts) {
+    let mut rng = Rng(seed);
     let run = recorded(script);
     let moments = run.moments.as_deref().unwrap_or_default();
     // When the list changes, the same bytes must pass again.
@@ -146,7 +153,11 @@ pub(crate) fn every_state(script: &Script, wanted: u64, seed: u64, only: &Only, 
         counts.count(script.name, end.class());
     };
     for (op, moment) in moments.iter().enumerate() {
-        End::each(moment).for_each(|end| try_one(op as u64, end, counts));
+        for end in End::each(moment) {
+            if is_drawn(&mut rng, one_in) || !only.is_all() {
+                try_one(op as u64, end, counts);
+            }
+        }
     }
     // Few operations have few states: who finds nothing new for a while is left alone.
     let mut in_vain = vec![0; moments.len()];

@@ -37,8 +37,12 @@ pub(super) fn mend(
     let last = looked.segments.keys().next_back().copied().unwrap_or(0);
     let number = last.checked_add(1).ok_or(OpenError::UsedUp)?;
     // They are nothing yet, and may have the room that is needed.
-    remove_all(&*storage, &looked.unfinished).map_err(Doing::Cleaning.failed())?;
-    if let Some((at, bytes)) = cut {
+    if !planted!("unfinished-files-stay") {
+        remove_all(&*storage, &looked.unfinished).map_err(Doing::Cleaning.failed())?;
+    }
+    if let Some((at, bytes)) = cut
+        && !planted!("a-torn-tail-is-not-kept")
+    {
         report.kept_in = Some(keep(&*storage, &mut segments, last, at, &bytes)?);
     }
 

@@ -49,14 +49,20 @@ pub(super) fn read(
     let Some((&last, header)) = looked.segments.last_key_value() else { return Ok(reading) };
     let file = open(storage, last).map_err(reading_failed(last))?;
     let (table, begun) = table(header, &*file)?;
-    let mut missing = table.keys().filter(|number| !looked.segments.contains_key(number)).peekable();
-    if missing.peek().is_some() {
-        let freed = freed(header, &*file).map_err(reading_failed(last))?;
-        if let Some(number) = missing.find(|number| !freed.contains(number)) {
+    let is_missing = |number: &&u32| !looked.segments.contains_key(number);
+    if table.keys().any(|number| is_missing(&number)) {
+        // Also from behind the journal's end: it says why a file is gone.
+        let freed = freed(header, &*file, Go::On).map_err(reading_failed(last))?;
+        if let Some(number) = table.keys().filter(is_missing).find(|number| !freed.contains(number)) {
             return Err(OpenError::Missing { file: names::segment(*number) });
         }
     }
-    for (number, &end) in &table {
+    // What of the freed lives on has been copied, and what was said of the copies may be gone before their files are.
+    let gone = match planted!("the-freed-are-told") {
+        true => Vec::new(),
+        false => freed(header, &*file, Go::Stop).map_err(reading_failed(last))?,
+    };
+    for (number, &end) in table.iter().filter(|(number, _)| !gone.contains(*number)) {
         if let Some(older) = looked.segments.get(number) {
             if end > older.bytes {
                 return Err(no_table(header.number));
@@ -106,21 +112,24 @@ fn no_table(number: u32) -> OpenError {
     OpenError::Damaged { file: names::segment(number), what: "the table of the segments before it" }
 }
 
-/// Which segments were freed since the last one was made. Also from behind the journal's end: it says why a file is gone.
-fn freed(header: &Header, file: &dyn StorageFile) -> io::Result<Vec<u32>> {
+/// Which segments were freed since the last one was made: as far as the segment is whole, or behind damage as well.
+fn freed(header: &Header, file: &dyn StorageFile, at_damage: Go) -> io::Result<Vec<u32>> {
     let mut freed = Vec::new();
-    let mut look = |found: Found<'_>| {
-        if let Found::Record(record) = found
-            && record.is_own
-            && let Own::Freed(numbers) = own::read(record.kind, record.body)
-        {
-            freed.extend(numbers);
+    let mut look = |found: Found<'_>| match found {
+        Found::Record(record) if record.is_own => {
+            if let Own::Freed(numbers) = own::read(record.kind, record.body) {
+                freed.extend(numbers);
+            }
+            Go::On
         }
-        Go::On
+        Found::Bad(_) => at_damage,
+        Found::Frame(_) | Found::Record(_) => Go::On,
     };
     let mut scan = Scan::new(file, header.id(), header.bytes)?;
     let end = scan.run(false, &mut look)?;
-    scan.without_head(end, end.saturating_add(2 * BLOCK).min(header.bytes), &mut look)?;
+    if at_damage == Go::On {
+        scan.without_head(end, end.saturating_add(2 * BLOCK).min(header.bytes), &mut look)?;
+    }
     Ok(freed)
 }
 
@@ -233,13 +242,15 @@ fn tail(
     }
     // Behind it nothing was told from here. And always where a frame ends: a frame that is cut would be damage to whoever
     // reads it next.
-    reading.end = proven;
-    if proven == begun && reading.cut.is_none() {
+    let is_careless = planted!("the-journal-ends-within-a-frame") && reading.unproven.is_empty();
+    reading.end = if is_careless { Position::new(number, ends).max(proven) } else { proven };
+    let is_fresh = proven == begun && reading.cut.is_none();
+    if is_fresh && !planted!("any-name-is-relied-on") {
         // Nobody has come as far as to flush anything in it, so its name may not be on the disk, and no flush from now on would
         // prove that it is. All that is in it will be written again.
         reading.segments.remove(number);
     } else if let Some(segment) = reading.segments.get_mut(number) {
-        segment.end = proven.offset();
+        segment.end = reading.end.offset();
     }
     Ok(())
 }
@@ -282,7 +293,7 @@ impl Pass<'_> {
     fn record(&mut self, record: Record<'_>) {
         let Pass { reading, groups, proven, tell, .. } = self;
         groups.take(record, &mut |group| {
-            let is_proven = group[group.len() - 1].position < *proven;
+            let is_proven = group[group.len() - 1].position < *proven || planted!("nothing-is-written-again");
             if is_proven && reading.unproven.is_empty() {
                 count(&mut reading.report, &mut reading.segments, group);
                 tell(group);
@@ -315,7 +326,9 @@ impl Pass<'_> {
         }
         // Also if it ends here: a mark may not reach this place, and yet further than any before. What is proven stays where
         // it is, and is not written again.
-        self.tell_proven();
+        if !planted!("a-hole-forgets-the-mark-behind-it") {
+            self.tell_proven();
+        }
         if self.proven <= at || self.failed.is_some() {
             self.cut = Some(place);
             return Go::Stop;
