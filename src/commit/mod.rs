@@ -224,9 +224,9 @@ impl Journal {
     }
 
     /// A receipt for what was appended up to `end`: waits, or is awaited, and needs [`serve`](Self::serve) for the latter.
-    /// Nothing is done for it until somebody waits or looks, but for what the window asks for anyway.
+    /// Until somebody waits or looks nothing is done for it but what is due anyway: who has it may be about to append more, and
+    /// one flush is enough for all.
     pub fn receipt(&self, end: Position, level: Level) -> Receipt {
-        self.shared.want(end, level);
         Receipt::new(self.shared.clone(), end, level)
     }
 

@@ -34,8 +34,11 @@ impl Receipt {
 
     /// What is known now. If that is nothing, the journal's thread sets to work.
     pub fn peek(&self) -> Option<Result<(), CommitError>> {
-        let verdict = self.shared.state.lock().verdict(self.end, self.level);
+        let mut state = self.shared.state.lock();
+        let verdict = state.verdict(self.end, self.level);
         if verdict.is_none() {
+            state.want(self.end, self.level);
+            drop(state);
             self.shared.wake_thread();
         }
         verdict

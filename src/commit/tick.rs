@@ -12,7 +12,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// What waits for a tick.
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    /// Up to where somebody has a receipt.
+    /// Up to where somebody has looked at a receipt.
     written: Position,
     synced: Position,
     /// Since when something is to be flushed or marked.
@@ -45,16 +45,6 @@ impl Journal {
 }
 
 impl Shared {
-    /// Somebody has a receipt. Wakes nobody yet: who has it may be about to append more, and one flush is enough for all.
-    pub(super) fn want(&self, end: Position, level: Level) {
-        let mut state = self.state.lock();
-        let due = match level {
-            Level::Written => &mut state.tick.written,
-            Level::Synced => &mut state.tick.synced,
-        };
-        *due = end.max(*due);
-    }
-
     pub(super) fn tick(&self, now: Instant) -> Option<Instant> {
         loop {
             let duty = {
@@ -119,6 +109,15 @@ impl Shared {
 }
 
 impl State {
+    /// Somebody looks at a receipt: the next tick sees to it.
+    pub(super) fn want(&mut self, end: Position, level: Level) {
+        let due = match level {
+            Level::Written => &mut self.tick.written,
+            Level::Synced => &mut self.tick.synced,
+        };
+        *due = end.max(*due);
+    }
+
     fn duty(&mut self, now: Instant) -> Duty {
         let State { log: Some(log), poison: None, is_rolling: false, tick: due, .. } = self else {
             return Duty::Rest(None);
