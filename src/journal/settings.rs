@@ -8,8 +8,9 @@ use super::error::OpenError;
 pub struct Settings {
     /// The size of a segment: a multiple of 4,096, from 64 KiB to 1 GiB. 64 MiB unless set.
     pub segment_bytes: u32,
-    /// Write over segments in which nothing lives, instead of making new files. Makes small flushed writes faster, for the
-    /// file system has no extents to convert; buffered writes are faster on fresh files.
+    /// Write over segments in which nothing lives, instead of making new files. A flush takes about half as long, for the file
+    /// system has no extents to convert, and a buffered write about a tenth to a third less, for the page cache has the pages.
+    /// Where it has lost them to other files, every page is read first, and new files are much faster.
     pub recycle: bool,
     /// How many segments to keep for that.
     pub spares_max: usize,
