@@ -45,7 +45,7 @@ pub struct Scale {
 }
 
 const WHOLE: Scale = Scale { segment_bytes: 64 << 20, pass_bytes: 64 << 20, flushes: 100, scan_records: 1_000_000 };
-const QUICK: Scale = Scale { segment_bytes: 1 << 20, pass_bytes: 1 << 20, flushes: 3, scan_records: 20_000 };
+const QUICK: Scale = Scale { segment_bytes: 512 << 10, pass_bytes: 64 << 10, flushes: 1, scan_records: 10_000 };
 
 /// A directory for one cell, gone with it.
 pub struct Place(PathBuf);
