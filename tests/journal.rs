@@ -481,3 +481,32 @@ fn a_close_that_waits_for_segments_to_go_is_woken() {
     let _ = reclaimed.join().unwrap();
     is_closed.recv_timeout(Duration::from_secs(10)).expect("it was woken").unwrap();
 }
+
+#[test]
+fn an_opening_on_a_full_disk_harms_nothing() {
+    let disk = SimulatedDisk::with_room(600 << 10);
+    let (journal, ..) = open(&disk);
+    let places = fill(&journal);
+    let mut cut = disk.kill();
+    let mut openings = 0;
+    let error = loop {
+        match try_open(&cut) {
+            Ok((_, _, told)) => assert_eq!(told.len(), places.len()),
+            Err(error) => break error,
+        }
+        openings += 1;
+        cut = cut.kill();
+    };
+    assert!(matches!(error, OpenError::Full { .. }) && openings < 5, "{error} behind {openings}");
+    cut.set_room(2 << 20);
+    assert_eq!(open(&cut).2.len(), places.len());
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    for segment_bytes in [0, 4096, (64 << 10) + 1, (1 << 30) + 4096] {
+        let settings = Settings { segment_bytes, ..SMALL };
+        let refused = Journal::open(Arc::new(SimulatedDisk::new()), settings, 7, |_| {}).err();
+        assert!(matches!(refused, Some(OpenError::Setting { what: "segment_bytes", .. })), "{segment_bytes}");
+    }
+}
