@@ -159,7 +159,7 @@ fn lengths() {
     let mut hurts = Vec::new();
     for &segment in story.layouts.keys() {
         let bytes = story.files[&story::segment(segment)].len();
-        hurts.extend((0..bytes).step_by(step(97)).map(|bytes| Hurt::Cut { segment, bytes }));
+        hurts.extend((0..bytes).step_by(step(131)).map(|bytes| Hurt::Cut { segment, bytes }));
     }
     all("closed: lengths", &story, &other, &hurts);
 }
@@ -255,7 +255,7 @@ fn after_a_kill() {
     let mut hurts = Vec::new();
     for (&segment, layout) in &story.layouts {
         let end = (layout.end + 1024).min(story.files[&story::segment(segment)].len());
-        let bits = if segment == story.last() { step(41) } else { step(401) };
+        let bits = if segment == story.last() { step(53) } else { step(501) };
         hurts.extend((0..end as u64 * 8).step_by(bits).map(|bit| Hurt::Flip { segment, bit }));
         hurts.extend((0..end).step_by(step(113)).map(|bytes| Hurt::Cut { segment, bytes }));
         for at in (0..end / 512 * 512).step_by(512) {
