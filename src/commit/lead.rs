@@ -26,7 +26,11 @@ impl State {
         if is_reached {
             return Some(Ok(()));
         }
-        self.poison.as_ref().map(|poison| Err(CommitError::Unknown(poison.clone())))
+        match &self.poison {
+            Some(poison) => Some(Err(CommitError::Unknown(poison.clone()))),
+            // Nobody will come as far any more.
+            None => self.log.is_none().then_some(Err(CommitError::Closed)),
+        }
     }
 
     /// What is to be done next so that all before `end` is confirmed; none: somebody else is at it.

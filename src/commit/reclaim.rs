@@ -1,7 +1,7 @@
 //! Segments in which nothing lives give their room back, and segments in which little lives are read for that.
 
 use super::{Journal, Level, Shared, guarded};
-use crate::journal::{AppendError, CommitError, Entry, Found, Go, Life, Position, Record, Retire, Scan, Urgency};
+use crate::journal::{AppendError, Entry, Found, Go, Life, Position, Record, Retire, Scan, Urgency};
 use std::io;
 use std::sync::Arc;
 
@@ -146,11 +146,7 @@ impl Shared {
             let end = self.put_freed(&free)?;
             // What was copied out of them lies before this, and is on the disk with it.
             let level = if planted!("retired-before-it-is-said") { Level::Written } else { Level::Synced };
-            match self.commit(end, level) {
-                Ok(()) => {}
-                Err(CommitError::Full) => return Err(AppendError::Full),
-                Err(CommitError::Unknown(poison)) => return Err(poison.into()),
-            }
+            self.commit(end, level)?;
             self.retire(&free)?;
         }
     }

@@ -28,7 +28,7 @@ impl Shared {
         let end = self.state.lock().usable()?.tail.end();
         match self.commit(end, Level::Synced) {
             Ok(()) | Err(CommitError::Full) => {}
-            Err(CommitError::Unknown(poison)) => return Err(poison.into()),
+            Err(error) => return Err(error.into()),
         }
         let is_mine = self.wait_for(|state| match state.usable() {
             Err(error) => Some(Err(error)),

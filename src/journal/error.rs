@@ -126,6 +126,20 @@ pub enum CommitError {
     /// The disk is full. It will not be found in the journal.
     #[error("the disk is full")]
     Full,
+    /// The journal was closed, and had never come as far. Nothing that was appended before the close ends like this.
+    #[error("the journal was closed before it came as far")]
+    Closed,
+}
+
+/// Appending waits for a commit where it needs room.
+impl From<CommitError> for AppendError {
+    fn from(error: CommitError) -> AppendError {
+        match error {
+            CommitError::Unknown(poison) => poison.into(),
+            CommitError::Full => AppendError::Full,
+            CommitError::Closed => AppendError::Closed,
+        }
+    }
 }
 
 /// Is it only that there is no room, on the disk or in the user's share of it?

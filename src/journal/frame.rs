@@ -99,4 +99,25 @@ mod tests {
             assert_eq!(Frame::read(&bad, id, 4096, 8192), None, "bit {bit}");
         }
     }
+
+    /// A checksum that is right makes no lie true.
+    #[test]
+    fn a_head_that_claims_what_cannot_be_is_none() {
+        let id = SegmentId::new(StoreId::drawn(1), 7, 9);
+        let good = Frame { offset: 4096, mark: Position::new(6, 8192), previous: 4000, body_bytes: 64, records: 2 };
+        let read = |frame: Frame, at: usize, byte: u8| {
+            let mut head = [0; HEAD];
+            frame.write(&mut head, id);
+            head[at] ^= byte;
+            let check = id.check(0, 4096, &head[4..HEAD]);
+            head[..4].copy_from_slice(&check.to_le_bytes());
+            Frame::read(&head, id, 4096, 8192)
+        };
+        assert_eq!(read(good, 39, 0), Some(good));
+        assert_eq!(read(good, 8, 1), None, "another position");
+        assert_eq!(read(good, 36, 2), None, "another kind");
+        assert_eq!(read(Frame { body_bytes: 63, ..good }, 39, 0), None, "an odd length");
+        assert_eq!(read(Frame { previous: 4104, ..good }, 39, 0), None, "a frame before it that is behind it");
+        assert_eq!(read(Frame { mark: Position::new(7, 4104), ..good }, 39, 0), None, "a mark for what comes");
+    }
 }

@@ -153,4 +153,17 @@ mod tests {
         }
         assert_eq!(Header::read(&block), Read::Newer(2));
     }
+
+    #[test]
+    fn a_header_that_claims_what_cannot_be_is_damaged() {
+        let large = Header { bytes: u32::MAX, ..header() }.block();
+        assert_eq!(Header::read(&large), Read::Damaged);
+        let mut old = header().block();
+        for at in [0, SECOND] {
+            old[at + 8] = 0;
+            let check = crc32c::crc32c(&old[at..at + BYTES - 4]).to_le_bytes();
+            old[at + BYTES - 4..at + BYTES].copy_from_slice(&check);
+        }
+        assert_eq!(Header::read(&old), Read::Damaged, "there was no version 0");
+    }
 }
