@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why a journal was not opened. Nothing in the directory was changed.
+/// Why a journal was not opened. Nothing in the directory was changed; if it is [`Storage`](Self::Storage) or
+/// [`Full`](Self::Full), nothing that the journal holds.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
