@@ -230,6 +230,31 @@ fn an_opening_that_was_killed_is_no_obstacle() {
     assert!(disk.list().unwrap().iter().all(|name| !name.ends_with(".new")));
 }
 
+/// Rot in the middle: by default the rest is told and the place reported; who would rather look first is refused, and not one
+/// byte is changed.
+#[test]
+fn damage_is_reported_or_refused() {
+    let disk = SimulatedDisk::new();
+    let (journal, ..) = open(&disk);
+    let places: Vec<_> = numbered(0..3).iter().map(|body| send(&journal, body, Level::Synced)).collect();
+    journal.close().unwrap();
+    disk.flip("0000000001.segment", u64::from(places[1].offset() + 14) * 8).unwrap();
+    disk.lock("lock").unwrap();
+    let before = disk.fingerprint();
+    let settings = Settings { refuses_damage: true, ..SMALL };
+    let refused = Journal::open(Arc::new(disk.clone()), settings, 7, |_| {}).err().expect("refused");
+    let text = refused.to_string();
+    assert!(
+        matches!(&refused, OpenError::Rot { damage } if damage.len() == 1 && damage[0].from == places[1]),
+        "{text}"
+    );
+    assert!(text.contains(&places[1].to_string()), "{text}");
+    assert_eq!(disk.fingerprint(), before);
+    let (_, report, told) = open(&disk);
+    assert_eq!(told, [b"message 0".to_vec(), b"message 2".to_vec()]);
+    assert_eq!((report.damage.len(), report.damage[0].from), (1, places[1]));
+}
+
 #[test]
 fn a_closed_journal_says_so() {
     let disk = SimulatedDisk::new();

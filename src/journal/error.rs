@@ -1,5 +1,6 @@
 //! What can go wrong, one error per verb.
 
+use super::report::Damage;
 use std::io;
 use std::sync::Arc;
 use thiserror::Error;
@@ -30,6 +31,9 @@ pub enum OpenError {
     /// What cannot be done without is damaged, in both of its copies.
     #[error("`{file}` is damaged: {what} can be read in neither of its two places")]
     Damaged { file: String, what: &'static str },
+    /// Records are damaged, and [`refuses_damage`](crate::internals::Settings::refuses_damage) is set.
+    #[error("records are damaged, in so many places: {} ({}); open it without `refuses_damage` to go on without them", damage.len(), places(damage))]
+    Rot { damage: Vec<Damage> },
     /// A file system over a network, whose locks and flushes depend on others.
     #[error(
         "the directory lies on a network file system, whose locks and flushes cannot be relied on: use a local disk"
@@ -76,6 +80,10 @@ impl std::fmt::Display for Doing {
             Doing::Cleaning => f.write_str("removing what is no longer needed"),
         }
     }
+}
+
+fn places(damage: &[Damage]) -> String {
+    damage.iter().take(3).map(Damage::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Doing {

@@ -14,6 +14,9 @@ pub struct Settings {
     pub recycle: bool,
     /// How many segments to keep for that.
     pub spares_max: usize,
+    /// Do not open a journal in which records are damaged. Otherwise it opens without them, says which places they are in,
+    /// and keeps the files.
+    pub refuses_damage: bool,
 }
 
 impl Default for Settings {
@@ -26,7 +29,8 @@ const SEGMENT_BYTES_MIN: u32 = 64 << 10;
 const SEGMENT_BYTES_MAX: u32 = 1 << 30;
 
 impl Settings {
-    pub const DEFAULT: Settings = Settings { segment_bytes: 64 << 20, recycle: true, spares_max: 1 };
+    pub const DEFAULT: Settings =
+        Settings { segment_bytes: 64 << 20, recycle: true, spares_max: 1, refuses_damage: false };
 
     /// None if nothing is written over.
     pub(crate) fn spares_max(&self) -> usize {

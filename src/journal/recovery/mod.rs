@@ -35,5 +35,8 @@ pub(crate) fn open(
     settings.check()?;
     let looked = look::look(&*storage, seed)?;
     let read = read::read(&*storage, &looked, tell)?;
+    if settings.refuses_damage && !read.report.damage.is_empty() {
+        return Err(OpenError::Rot { damage: read.report.damage });
+    }
     mend::mend(storage, settings, seed, looked, read, tell)
 }
