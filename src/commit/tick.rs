@@ -70,11 +70,13 @@ impl Shared {
     /// A frame without records, whose mark says that all before it is safe.
     fn mark(&self) -> bool {
         let mut state = self.state.lock();
+        if state.is_rolling {
+            return false; // the next segment begins with a mark
+        }
         let Ok(log) = state.usable() else { return false };
         if !log.tail.fits(&[]) {
             let number = log.tail.id.number;
             drop(state);
-            // The next segment begins with a mark.
             return self.roll(number, Urgency::FreesRoom).is_ok();
         }
         log.put_mark();
