@@ -1,7 +1,7 @@
 //! Who waits for a commit and finds a role free takes it: writes what waits, or flushes what is written.
 
 use super::{Level, Shared, State, guarded};
-use crate::journal::{Chunk, CommitError, Position, is_full, write_full};
+use crate::journal::{AppendError, Chunk, CommitError, Position, is_full, write_full};
 use crate::storage::StorageFile;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Shared {
     }
 
     /// Memory is short: what waits is written before more is put.
-    pub(super) fn write_what_waits(&self) -> Result<(), crate::journal::AppendError> {
+    pub(super) fn write_what_waits(&self) -> Result<(), AppendError> {
         let step = self.wait_for(|state| match state.usable() {
             Err(error) => Some(Err(error)),
             Ok(log) if log.tail.waiting_bytes() == 0 => Some(Ok(None)),

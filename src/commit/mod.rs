@@ -105,7 +105,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// An [`OpenError`] that says what is wrong and where. Nothing in the directory was changed then.
+    /// An [`OpenError`] that says what is wrong and where, and what may have been changed.
     pub fn open(
         storage: Arc<dyn Storage>,
         settings: Settings,

@@ -15,7 +15,6 @@ use super::position::Position;
 use super::record::{Life, Sealed, group_bytes};
 use super::segment::{Header, Read};
 use super::settings::Settings;
-
 use super::window::{read_full, write_full};
 use crate::chance::mix;
 use crate::storage::{Storage, StorageFile, StorageLock};
@@ -435,7 +434,7 @@ impl Roll {
             match write_full(&*self.old, &seal.bytes, seal.offset.into()) {
                 Ok(()) => self.old.flush().map_err(unknown)?,
                 // The table says where the segment ends; without a seal it is only not noticed if this one goes missing.
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+                Err(error) if is_full(&error) => {}
                 Err(error) => return Err(unknown(error)),
             }
         }

@@ -17,7 +17,6 @@ use crate::journal::record::{Record, Sealed};
 use crate::journal::report::RecoveryReport;
 use crate::journal::segment::Header;
 use crate::journal::settings::Settings;
-
 use crate::storage::{Storage, StorageFile};
 use std::collections::VecDeque;
 use std::io;
